@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the statistics, without storage, clock or global random state."""

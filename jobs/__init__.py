@@ -1,0 +1,1 @@
+"""What runs, and where: the stages, the clusters and the command line."""

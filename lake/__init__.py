@@ -1,0 +1,1 @@
+"""What is stored, and where: columns, grid, metadata, outlines, formats, storage, tables and arrays."""
