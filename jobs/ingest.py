@@ -1,0 +1,459 @@
+"""Ingest: find what is new in a collection, have the workers build it, register it, publish it.
+
+A dataset is registered when all its files were read and all its arrays are written, and not otherwise; the
+others go on without it. Whatever an interrupted ingest registered or finished is not done again.
+"""
+
+import datetime
+import getpass
+import importlib.metadata
+import json
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs import ingest_tasks
+from jobs.cluster import Workers
+from jobs.ingest_tasks import Facts, Problem, Target
+from jobs.progress import Advance, progress_bar
+from lake import collection, current, paths, tables
+from lake.collection import DatasetFolder
+from lake.columns import COLUMNS
+from lake.metadata import DatasetMetadata, read_metadata, slug, template
+from lake.parameters import Lake
+
+REGISTER_SECONDS = 2.0
+"""Datasets finished within this time are registered in one commit: a commit takes about 70 ms."""
+
+MEMORY_SHARE = 0.25
+"""Part of the workers' memory that source files on their way may fill; parsed, they take about as much again."""
+
+
+class StrictError(ValueError):
+    """The first problem of a strict ingest."""
+
+
+@dataclass
+class Outcome:
+    """What an ingest did.
+
+    Attributes
+    ----------
+    registered : list of dict
+        Rows of the datasets table, new or changed.
+    unchanged : list of str
+        Ids of datasets that were there already in this version.
+    problems : list of Problem
+        Why the other datasets were not registered.
+    notes : list of str
+        Entries of the collection that were not read.
+    """
+
+    registered: list[dict[str, Any]] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A dataset folder whose metadata are good."""
+
+    folder: DatasetFolder
+    metadata: DatasetMetadata
+    text: bytes
+
+    @property
+    def dataset(self) -> str:
+        """Id of the dataset."""
+        return slug(self.metadata.title)
+
+
+@dataclass
+class _Job:
+    """A dataset version on its way through the workers."""
+
+    target: Target
+    started: float
+    reads: list[Any] = field(default_factory=list)
+    facts: dict[int, Facts] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    sealing: list[Any] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(file.nbytes for file in self.target.folder.files)
+
+
+def ingest(
+    lake: Lake,
+    collections: Sequence[str],
+    cluster: Callable[[], AbstractContextManager[Workers]],
+    *,
+    whole_field: bool = False,
+    strict: bool = False,
+) -> Outcome:
+    """Ingest collections into a lake.
+
+    Parameters
+    ----------
+    lake : Lake
+        The lake.
+    collections : sequence of str
+        Folders or fsspec URLs.
+    cluster : callable
+        Starts the workers.
+    whole_field : bool
+        Tile the bounding box of files without outlines.
+    strict : bool
+        Stop at the first problem.
+
+    Raises
+    ------
+    StrictError
+        With ``strict``, at the first problem.
+    ValueError
+        If a collection is not there.
+    """
+    started = datetime.datetime.now(datetime.UTC)
+    outcome = Outcome()
+    report = _reporter(outcome, strict=strict)
+    known = _Known.of(lake)
+    candidates = _candidates(collections, known, outcome, report)
+    if candidates:
+        with cluster() as workers:
+            targets = _targets(lake, candidates, known, workers, outcome, report, whole_field=whole_field)
+            if targets:
+                _build(lake, targets, known, workers, outcome, report)
+    _publish(lake, outcome, started)
+    return outcome
+
+
+Report = Callable[[Problem], None]
+
+
+def _reporter(outcome: Outcome, *, strict: bool) -> Report:
+    def report(problem: Problem) -> None:
+        outcome.problems.append(problem)
+        if strict:
+            raise StrictError(f"{problem.folder}: {problem.message}")
+
+    return report
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is registered: versions and origins of live datasets, and the last revision of every dataset."""
+
+    versions: dict[str, str]
+    sources: dict[str, str]
+    revisions: dict[str, int]
+
+    @classmethod
+    def of(cls, lake: Lake) -> "_Known":
+        live = current.live_datasets(lake.url).select(["dataset", "version", "source"]).to_pylist()
+        revisions: dict[str, int] = {}
+        for row in tables.read(lake.url, "datasets", columns=["dataset", "revision"]).to_pylist():
+            revisions[row["dataset"]] = max(row["revision"], revisions.get(row["dataset"], 0))
+        return cls(
+            {row["dataset"]: row["version"] for row in live},
+            {row["dataset"]: row["source"] for row in live},
+            revisions,
+        )
+
+
+def _candidates(
+    collections: Sequence[str], known: _Known, outcome: Outcome, report: Report
+) -> list[Candidate]:
+    """Return the dataset folders that can be read, and report the others."""
+    folders = [folder for url in collections for folder in collection.find_datasets(url)]
+    found = []
+    for folder in {folder.url: folder for folder in folders}.values():
+        outcome.notes += [f"{folder.name}/{name}: not a localization file, not read" for name in folder.ignored]
+        try:
+            found.append(_candidate(folder))
+        except (ValueError, OSError) as error:
+            report(Problem(folder.url, str(error)))
+    titles = Counter(candidate.dataset for candidate in found)
+    accepted = []
+    for candidate in found:
+        message = _title_clash(candidate, titles, known)
+        if message:
+            report(Problem(candidate.folder.url, message))
+        else:
+            accepted.append(candidate)
+    return accepted
+
+
+def _candidate(folder: DatasetFolder) -> Candidate:
+    if folder.metadata is None:
+        raise ValueError(
+            f"{collection.METADATA} is missing; write one such as this, with your own values:\n"
+            f"{template(folder.name)}"
+        )
+    text = collection.read_bytes(folder.metadata)
+    try:
+        metadata = read_metadata(text.decode(), f"{folder.name}/{collection.METADATA}")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{folder.name}/{collection.METADATA}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        ) from None
+    if folder.stray_outlines:
+        names = ", ".join(folder.stray_outlines[:3]) + (", ..." if len(folder.stray_outlines) > 3 else "")
+        raise ValueError(
+            f"{names}: outline without a localization file; an outline is named after its file, "
+            "<file stem>_ROI_<n>.csv: rename it, add the file or delete it"
+        )
+    if not folder.files:
+        raise ValueError(f"{folder.name}: no localization file; add at least one, or delete the folder")
+    return Candidate(folder, metadata, text)
+
+
+def _title_clash(candidate: Candidate, titles: Counter[str], known: _Known) -> str | None:
+    source = known.sources.get(candidate.dataset)
+    title = candidate.metadata.title
+    if source is not None and source != candidate.folder.name:
+        return (
+            f"title {title!r} is used already, by the dataset from folder {source}; choose another title, or "
+            f"take that one out with `nanolake remove LAKE {candidate.dataset}`"
+        )
+    if titles[candidate.dataset] > 1 and source is None:
+        return f"title {title!r} is used twice in this ingest; give each dataset a title of its own"
+    return None
+
+
+def _targets(
+    lake: Lake,
+    candidates: Sequence[Candidate],
+    known: _Known,
+    workers: Workers,
+    outcome: Outcome,
+    report: Report,
+    *,
+    whole_field: bool,
+) -> list[Target]:
+    """Return the dataset versions that are not registered yet."""
+    files = [(c, i) for c in range(len(candidates)) for i in range(len(candidates[c].folder.files))]
+    futures = {}
+    for c, i in files:
+        futures[workers.submit(ingest_tasks.digest_task, candidates[c].folder.files[i])] = (c, i)
+    digests: dict[int, dict[int, tuple[str, str]]] = {c: {} for c in range(len(candidates))}
+    broken: set[int] = set()
+    with progress_bar("checksums", len(futures)) as advance:
+        for future in workers.finished(list(futures)):
+            c, i = futures[future]
+            advance(1, candidates[c].dataset)
+            if (error := future.exception()) is not None:
+                broken.add(c)
+                report(Problem(candidates[c].folder.url, f"{candidates[c].folder.files[i].name}: {error}"))
+            else:
+                digests[c][i] = future.result()
+    targets = []
+    for c, candidate in enumerate(candidates):
+        if c in broken:
+            continue
+        own = [digests[c][i] for i in range(len(candidate.folder.files))]
+        if message := ingest_tasks.repeated_file(candidate.folder, own):
+            report(Problem(candidate.folder.url, message))
+            continue
+        target = _target(lake, candidate, own, whole_field=whole_field)
+        if known.versions.get(target.dataset) == target.version:
+            outcome.unchanged.append(target.dataset)
+        else:
+            targets.append(target)
+    return targets
+
+
+def _target(
+    lake: Lake, candidate: Candidate, digests: Sequence[tuple[str, str]], *, whole_field: bool
+) -> Target:
+    version = ingest_tasks.dataset_version(
+        lake, candidate.text, candidate.folder, digests, whole_field=whole_field
+    )
+    return Target(
+        url=lake.url,
+        prefix=paths.dataset(candidate.dataset, version),
+        dataset=candidate.dataset,
+        version=version,
+        folder=candidate.folder,
+        metadata=candidate.metadata,
+        digests=tuple(own for own, _ in digests),
+        parameters=lake.parameters,
+        whole_field=whole_field,
+    )
+
+
+def _build(
+    lake: Lake,
+    targets: Sequence[Target],
+    known: _Known,
+    workers: Workers,
+    outcome: Outcome,
+    report: Report,
+) -> None:
+    """Have the workers build dataset versions; register each when it is finished."""
+    waiting = deque(targets)
+    running: dict[Any, tuple[_Job, int]] = {}
+    ready: list[tuple[_Job, dict[str, Any]]] = []
+    registered = time.monotonic()
+    completed = workers.finished([])
+    with progress_bar("ingest", sum(len(t.folder.files) for t in targets)) as advance:
+        while waiting or running:
+            _start_jobs(waiting, running, completed, workers)
+            future = next(iter(completed))
+            job, index = running.pop(future)
+            _step(job, index, future, running, completed, workers, advance)
+            if job.sealing and future is job.sealing[-1] and not job.messages:
+                ready.append((job, future.result()))
+            if job.messages and not any(owner is job for owner, _ in running.values()):
+                for message in job.messages:
+                    report(Problem(job.target.folder.url, message))
+            if ready and (time.monotonic() - registered > REGISTER_SECONDS or not (waiting or running)):
+                _register(lake, ready, known, outcome)
+                ready, registered = [], time.monotonic()
+    if ready:
+        _register(lake, ready, known, outcome)
+
+
+def _start_jobs(
+    waiting: deque[Target], running: dict[Any, tuple[_Job, int]], completed: Any, workers: Workers
+) -> None:
+    """Start as many datasets as the workers' memory holds, and always one."""
+    budget = MEMORY_SHARE * workers.memory_bytes * workers.count
+    jobs = {id(job): job for job, _ in running.values()}
+    used = sum(job.nbytes for job in jobs.values())
+    while waiting and (not running or used + sum(f.nbytes for f in waiting[0].folder.files) <= budget):
+        job = _Job(waiting.popleft(), time.monotonic())
+        used += job.nbytes
+        if ingest_tasks.finished(job.target) is not None:
+            future = workers.submit(ingest_tasks.finished, job.target)
+            job.sealing.append(future)
+            running[future] = (job, -1)
+            completed.add(future)
+            continue
+        for index in range(len(job.target.folder.files)):
+            read = workers.submit(ingest_tasks.read_task, job.target, index)
+            facts = workers.submit(ingest_tasks.facts_task, read)
+            job.reads.append(read)
+            running[facts] = (job, index)
+            completed.add(facts)
+
+
+def _step(
+    job: _Job,
+    index: int,
+    future: Any,
+    running: dict[Any, tuple[_Job, int]],
+    completed: Any,
+    workers: Workers,
+    advance: Advance,
+) -> None:
+    """Take one finished task of a dataset, and start the next stage after the last file."""
+    error = future.exception()
+    if error is not None:
+        job.messages.append(_message(job, index, error))
+    if index < 0:
+        job.reads.clear()
+        return
+    advance(1, job.target.dataset)
+    if error is None:
+        job.facts[index] = future.result()
+    if len(job.facts) < len(job.target.folder.files):
+        return
+    message = _no_rois(job)
+    if message:
+        job.messages.append(message)
+        job.reads.clear()
+        return
+    _seal(job, running, completed, workers)
+
+
+def _message(job: _Job, index: int, error: BaseException) -> str:
+    """Return one line on what went wrong; only the user's mistakes speak for themselves."""
+    if isinstance(error, ValueError):
+        return str(error)
+    name = job.target.folder.files[index].name if index >= 0 else job.target.dataset
+    return f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+
+
+def _no_rois(job: _Job) -> str | None:
+    if any(facts.values["n_rois"] for facts in job.facts.values()):
+        return None
+    side = job.target.parameters.grid.tile_nm / 1000
+    return (
+        f"{job.target.folder.name}: 0 ROIs: no tile of {side:g} x {side:g} um lies wholly inside an outline; "
+        "check that the outlines are in micrometres and belong to these files, or use --whole-field without outlines"
+    )
+
+
+def _seal(job: _Job, running: dict[Any, tuple[_Job, int]], completed: Any, workers: Workers) -> None:
+    """Start the tasks that write a dataset whose files are all read."""
+    order = range(len(job.reads))
+    bounds = [0]
+    for i in order:
+        bounds.append(bounds[-1] + job.facts[i].values["n_localizations"])
+    present = {name for facts in job.facts.values() for name in facts.columns}
+    names = tuple(name for name in COLUMNS if name in present)
+    made = workers.submit(ingest_tasks.create_task, job.target, names, bounds[-1])
+    writes = [
+        workers.submit(
+            ingest_tasks.write_task, job.target, piece, bounds, names, made, *(job.reads[i] for i in piece.files)
+        )
+        for piece in ingest_tasks.pieces([facts.values["n_localizations"] for _, facts in sorted(job.facts.items())])
+    ]
+    light = [workers.submit(ingest_tasks.rois_task, read) for read in job.reads]
+    sealed = workers.submit(ingest_tasks.seal_task, job.target, bounds, names, light, writes)
+    job.sealing.append(sealed)
+    running[sealed] = (job, -1)
+    completed.add(sealed)
+
+
+def _register(
+    lake: Lake, ready: Sequence[tuple[_Job, dict[str, Any]]], known: _Known, outcome: Outcome
+) -> None:
+    """Append finished versions to the tables: files first, so that no dataset is there without them."""
+    rows, files = [], []
+    for job, attributes in ready:
+        revision = known.revisions.get(job.target.dataset, 0) + 1
+        row, own_files = ingest_tasks.table_rows(job.target, attributes, revision)
+        row |= {
+            "ingested_at": datetime.datetime.now(datetime.UTC),
+            "seconds": time.monotonic() - job.started,
+        }
+        rows.append(row)
+        files += own_files
+    tables.append(lake.url, "files", files)
+    tables.append(lake.url, "datasets", rows)
+    outcome.registered += rows
+
+
+def _publish(lake: Lake, outcome: Outcome, started: datetime.datetime) -> None:
+    """Append the row by which readers see what was registered, by this ingest or by one that died."""
+    version = tables.version(lake.url, "datasets")
+    if version > current.published(lake.url).datasets_version:
+        publish_row(lake, "ingest", started, {"datasets_version": version, "n_datasets": len(outcome.registered)})
+
+
+def publish_row(lake: Lake, kind: str, started: datetime.datetime, values: dict[str, Any]) -> None:
+    """Append a row to the runs table for anything but a scoring run."""
+    tables.append(lake.url, "runs", [run_row(lake, kind, started) | values])
+
+
+def run_row(lake: Lake, kind: str, started: datetime.datetime) -> dict[str, Any]:
+    """Return who ran what, where, when and with which parameters."""
+    finished = datetime.datetime.now(datetime.UTC)
+    return {
+        "run": f"{kind}-{started:%Y%m%dT%H%M%S.%f}",
+        "kind": kind,
+        "started_at": started,
+        "finished_at": finished,
+        "seconds": (finished - started).total_seconds(),
+        "user": getpass.getuser(),
+        "host": socket.gethostname(),
+        "nanolake": importlib.metadata.version("nanolake"),
+        "parameters": json.dumps(lake.parameters.model_dump()),
+    }
