@@ -28,7 +28,6 @@ REFERENCE = "#D55E00"
 OTHER = "#0072B2"
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 """Colours of datasets; beyond seven they come again, dashed."""
-
 LAMBDA = r"Dissimilarity $\lambda$"
 MEAN_LAMBDA = r"Mean dissimilarity $\lambda$"
 LIMIT = r"$\lambda = 1$, significance limit ($\alpha = 0.05$)"
@@ -81,8 +80,7 @@ def localization_image(
     Raises
     ------
     ValueError
-        If there is no localization and no extent, the extent is empty or not finite, or the image has more
-        than 2^26 bins.
+        If there is neither a localization nor an extent, the extent is empty, or the bins exceed 2^26.
 
     Examples
     --------
@@ -115,8 +113,7 @@ def self_similarity(
     Parameters
     ----------
     lambdas : mapping of str to array_like, or array_like
-        Lambda of the ROI pairs within each dataset by its name, or of one dataset. NaN (ROIs that are not
-        scored) is left out.
+        Lambda of the ROI pairs within each dataset by its name, or of one dataset. NaN is left out.
     bin_width : float
         Width of the histograms' bins.
     title, ax
@@ -140,9 +137,7 @@ def self_similarity(
     named = lambdas if isinstance(lambdas, Mapping) else {"": lambdas}
     values = {name: _finite(name, array) for name, array in named.items()}
     if not (values and bin_width > 0):
-        raise ValueError(
-            f"{len(values)} datasets in bins of {bin_width}: give at least one and a positive width"
-        )
+        raise ValueError(f"{len(values)} datasets, bins of {bin_width}: give a dataset and a positive width")
     ax = ax if ax is not None else _new_axes(5.6, 3.6)
     top = max(array.max() for array in values.values())
     edges = np.arange(np.floor(top / bin_width) + 2) * bin_width
@@ -166,8 +161,8 @@ def lambda_violins(
     Parameters
     ----------
     lambdas : mapping of str to array_like
-        Lambda of the ROI pairs of the reference and each dataset, by the dataset's name; the reference's own
-        are those of its self-similarity. NaN (ROIs that are not scored) is left out.
+        Lambda of the ROI pairs of the reference and each dataset, by the dataset's name; for the reference
+        that is its self-similarity. NaN is left out.
     reference : str
         Name of the reference, which has a colour of its own.
     title, ax
@@ -176,8 +171,7 @@ def lambda_violins(
     Returns
     -------
     matplotlib.axes.Axes
-        Violins in ascending order of their means (white dots), with bars from the first to the third
-        quartile.
+        Violins in ascending order of their means.
 
     Raises
     ------
@@ -199,13 +193,11 @@ def lambda_violins(
     ax = ax if ax is not None else _new_axes(5.6, 1.4 + 0.5 * len(names))
     places = np.arange(len(names))
     outlines = [_quantiles(values[name]) for name in names]
-    bodies: Any = ax.violinplot(
-        outlines, places, orientation="horizontal", widths=0.8, showextrema=False, bw_method=0.2
-    )
-    for name, body in zip(names, bodies["bodies"], strict=True):
-        body.set(
-            facecolor=REFERENCE if name == reference else OTHER, edgecolor=INK, alpha=0.75, linewidth=0.6
-        )
+    form: Any = {"orientation": "horizontal", "showextrema": False, "bw_method": 0.2}
+    violins: Any = ax.violinplot(outlines, places, widths=0.8, **form)
+    for name, body in zip(names, violins["bodies"], strict=True):
+        colour = REFERENCE if name == reference else OTHER
+        body.set(facecolor=colour, edgecolor=INK, alpha=0.75, linewidth=0.6)
     quartiles = np.array([np.percentile(values[name], [25, 75]) for name in names])
     ax.hlines(places, quartiles[:, 0], quartiles[:, 1], color=INK, linewidth=3)
     means = [values[name].mean() for name in names]
@@ -230,8 +222,7 @@ def condition_heatmap(means: pd.DataFrame, *, title: str = "", ax: Axes | None =
     Returns
     -------
     matplotlib.axes.Axes
-        Heatmap from 0, with the means in the cells up to 16 conditions, dark on light cells and light on
-        dark ones. A line in the colour bar marks lambda = 1.
+        Heatmap from 0, with numbers up to 16 conditions; a line in the colour bar marks lambda = 1.
 
     Raises
     ------
@@ -279,7 +270,7 @@ def ranking(hits: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> A
     Returns
     -------
     matplotlib.axes.Axes
-        Bars of the mean with error bars of one standard deviation.
+        Bars of the mean, with one standard deviation.
 
     Raises
     ------
@@ -295,7 +286,7 @@ def ranking(hits: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> A
     ['A', 'B']
     """
     name = "title" if "title" in hits.columns else "dataset"
-    if missing := [column for column in (name, "mean", "sd") if column not in hits.columns]:
+    if missing := sorted({name, "mean", "sd"} - set(hits.columns)):
         raise KeyError(f"columns {missing} are missing: hits need 'title' or 'dataset', 'mean' and 'sd'")
     ranked = hits.dropna(subset=["mean"]).sort_values("mean", kind="stable")
     if ranked.empty:
@@ -313,7 +304,6 @@ def ranking(hits: pd.DataFrame, *, title: str = "", ax: Axes | None = None) -> A
 
 
 def _new_axes(width_in: float, height_in: float) -> Axes:
-    """Return the Axes of a new figure that pyplot does not know of."""
     return Figure(figsize=(width_in, height_in), dpi=150, layout="constrained").subplots()
 
 
@@ -352,9 +342,8 @@ def _mark_limit(ax: Axes, top: float) -> None:
     right = max(1.2, 1.04 * top)
     ax.set_xlim(0, right)
     ax.axvline(1.0, color=INK, linestyle="--", linewidth=1, zorder=1.5)
-    side = "left" if right > 2 else "right"
-    above = ax.get_xaxis_transform()
-    ax.text(1.0, 1.01, LIMIT, ha=side, va="bottom", fontsize=8, color=INK, transform=above)
+    above: Any = {"transform": ax.get_xaxis_transform(), "ha": "left" if right > 2 else "right"}
+    ax.text(1.0, 1.01, LIMIT, va="bottom", fontsize=8, color=INK, **above)
 
 
 def _scale_bar(ax: Axes, width_um: float) -> None:
@@ -362,37 +351,32 @@ def _scale_bar(ax: Axes, width_um: float) -> None:
     power = 10.0 ** np.floor(np.log10(width_um / 4))
     length_um = max(step for step in (1, 2, 5) if step * power <= width_um / 4) * power
     length = length_um / width_um
-    plate = Rectangle((0.03, 0.03), length + 0.04, 0.1, color="black", alpha=0.6, transform=ax.transAxes)
-    ax.add_patch(plate)
-    ax.add_patch(Rectangle((0.05, 0.045), length, 0.012, color="white", transform=ax.transAxes))
-    middle, label = 0.05 + length / 2, f"{length_um:g} {UM}"
-    ax.text(middle, 0.065, label, ha="center", color="white", fontsize=8, transform=ax.transAxes)
+    whole: Any = {"transform": ax.transAxes}
+    ax.add_patch(Rectangle((0.03, 0.03), length + 0.04, 0.1, color="black", alpha=0.6, **whole))
+    ax.add_patch(Rectangle((0.05, 0.045), length, 0.012, color="white", **whole))
+    ax.text(0.05 + length / 2, 0.065, f"{length_um:g} {UM}", ha="center", color="white", fontsize=8, **whole)
 
 
 def _count_in_bins(
     x_nm: ArrayLike, y_nm: ArrayLike, extent_nm: tuple[float, ...] | None, bin_nm: float | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
+) -> tuple[NDArray[Any], NDArray[Any], float]:
     """Return the counts (rows, columns), the lower corner in nm (2,), and the side of the bins."""
-    xy = np.array([x_nm, y_nm], dtype=np.float64)
-    xy = xy[:, np.isfinite(xy).all(axis=0)]
-    if extent_nm is None:
-        if not xy.size:
-            raise ValueError("there are no localizations: give some, or an extent_nm to draw")
-        low, high = xy.min(axis=1), xy.max(axis=1)
-    else:
-        low, high = np.array(extent_nm, dtype=np.float64).reshape(2, 2).T
-        if not (np.isfinite(extent_nm).all() and np.all(low < high)):
-            raise ValueError(f"extent_nm is {extent_nm}: give x_min < x_max and y_min < y_max in nm")
+    xy = np.stack([np.asarray(x_nm, dtype=np.float64), np.asarray(y_nm, dtype=np.float64)], axis=1)
+    xy = xy[np.isfinite(xy).all(axis=1)]
+    if extent_nm is None and not xy.size:
+        raise ValueError("there are no localizations: give some, or an extent_nm to draw")
+    low, high = (xy.min(axis=0), xy.max(axis=0)) if extent_nm is None else np.reshape(extent_nm, (2, 2)).T
+    if extent_nm is not None and not (np.isfinite(extent_nm).all() and np.all(low < high)):
+        raise ValueError(f"extent_nm is {extent_nm}: give x_min < x_max and y_min < y_max in nm")
     grid = Grid(30.0 * max(1, np.ceil(np.max(high - low) / 30.0 / DRAWN_BINS)) if bin_nm is None else bin_nm)
     first, last = grid.bins(low), grid.bins(high) if extent_nm is None else -grid.bins(-high) - 1
-    columns, rows = (int(n) for n in last - first + 1)
-    if columns * rows > MAX_BINS:
-        raise ValueError(
-            f"{columns} x {rows} bins of {grid.bin_nm:g} nm are too many: raise bin_nm or draw a part"
-        )
-    bins = grid.bins(xy) - first[:, None]
-    column, row = bins[:, np.all((bins >= 0) & (bins <= (last - first)[:, None]), axis=0)]
-    counts = np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
+    shape = last - first + 1
+    if np.prod(shape) > MAX_BINS:
+        bins = f"{shape[0]} x {shape[1]} bins of {grid.bin_nm:g} nm"
+        raise ValueError(f"{bins} are too many: raise bin_nm, or draw a part")
+    own = grid.bins(xy) - first
+    column, row = own[np.all((own >= 0) & (own < shape), axis=1)].T
+    counts = np.bincount(row * shape[0] + column, minlength=np.prod(shape)).reshape(shape[::-1])
     return counts, first * grid.bin_nm, grid.bin_nm
 
 
@@ -405,9 +389,7 @@ def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    if values.size <= DRAWN_QUANTILES:
-        return values
-    return np.quantile(values, np.linspace(0, 1, DRAWN_QUANTILES))
+    return np.quantile(values, np.linspace(0, 1, min(values.size, DRAWN_QUANTILES)))
 
 
 def _readable_on(rgba: ArrayLike) -> str:

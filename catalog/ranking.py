@@ -30,7 +30,10 @@ _BLOCK = 1024
 
 
 def score_rows(lake: Lake, published: Published, mode: str, dataset: tuple[str, str] | None = None) -> pa.Table:
-    """Return the published score rows of a mode, of one dataset or of all."""
+    """Return the published score rows of a mode, of one dataset or of all.
+
+    Rows of runs that are not published, or not yet when the catalog was opened, are left out.
+    """
     if mode not in paths.MODES:
         raise ValueError(f"mode is {mode!r}; choose one of {', '.join(paths.MODES)}")
     if published.generation is None:
@@ -38,7 +41,7 @@ def score_rows(lake: Lake, published: Published, mode: str, dataset: tuple[str, 
     filters = [("generation", "=", published.generation), ("mode", "=", mode)]
     if dataset is not None:
         filters += [("dataset", "=", dataset[0]), ("version", "=", dataset[1])]
-    rows = tables.read(lake.url, "scores", filters=filters, version=published.scores_version)
+    rows = tables.read(lake.url, "scores", filters=filters)
     return rows.filter(pc.is_in(rows["run"], value_set=pa.array(published.runs, pa.string())))
 
 

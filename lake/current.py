@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from lake import paths, tables
 
 _RUN_COLUMNS = (
-    "run", "kind", "generation", "sequence", "parameters", "datasets_version", "scores_version",
+    "run", "kind", "generation", "sequence", "parameters", "datasets_version",
 )  # fmt: skip
 _ROI_COLUMNS = ("run", "datasets", "versions", "rois_unthinned", "rois_thinned")
 
@@ -60,7 +60,7 @@ class ScoredRun:
 
 @dataclass(frozen=True)
 class Published:
-    """What readers see: the newest generation, its runs, and the versions of the tables.
+    """What readers see: the newest generation, its runs, and the version of the datasets table.
 
     Attributes
     ----------
@@ -70,8 +70,6 @@ class Published:
         Newest generation; None before the first scoring run.
     runs : tuple of str
         Its runs in sequence.
-    scores_version : int or None
-        Version of the scores table of the newest of these runs.
     parameters : dict
         Parameters of the generation.
     """
@@ -79,7 +77,6 @@ class Published:
     datasets_version: int
     generation: str | None
     runs: tuple[str, ...]
-    scores_version: int | None
     parameters: dict[str, Any]
 
 
@@ -90,13 +87,12 @@ def published(url: str) -> Published:
     scored = rows.filter(pc.equal(rows["kind"], "score"))
     generation = pc.max(scored["generation"]).as_py()
     if generation is None:
-        return Published(visible, None, (), None, {})
+        return Published(visible, None, (), {})
     own = scored.filter(pc.equal(scored["generation"], generation)).sort_by("sequence").to_pylist()
     return Published(
         visible,
         generation,
         tuple(row["run"] for row in own),
-        own[-1]["scores_version"],
         json.loads(own[-1]["parameters"]),
     )
 

@@ -77,7 +77,8 @@ def read_outline(data: bytes, name: str) -> Polygon:
     if across_um < 0.001:
         raise ValueError(f"{name}: the outline is {across_um:g} um across; are these metres? write um")
     polygon = Polygon(xy_nm)
-    if polygon.convex_hull.area < 1.0:
+    # Rounding lifts vertices of one line off it: 100 um of line enclose up to 25 nm2.
+    if polygon.convex_hull.area < 100.0:
         raise ValueError(f"{name}: all vertices lie on one line, which has no area; draw the cell's outline")
     if not polygon.is_valid:
         # GEOS names the place in nm, for example 'Self-intersection[1500 20.5]'.

@@ -249,3 +249,21 @@ def _compact(table: DeltaTable) -> None:
         table.create_checkpoint()
     except CommitFailedError:
         return
+
+
+def compact(url: str, generation: str | None) -> None:
+    """Drop the score rows of earlier generations, and merge the small files of all tables."""
+    if generation is not None:
+        open_table(url, "scores").delete(f"generation < '{generation}'")
+    for name in SCHEMAS:
+        table = open_table(url, name)
+        table.optimize.compact()
+        table.create_checkpoint()
+
+
+def vacuum(url: str, older_than_days: float) -> None:
+    """Delete the table files that no version younger than so many days needs."""
+    for name in SCHEMAS:
+        open_table(url, name).vacuum(
+            retention_hours=int(older_than_days * 24), dry_run=False, enforce_retention_duration=False
+        )

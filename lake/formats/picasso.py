@@ -26,11 +26,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 
-from lake.formats import mapping, unread
+from lake.formats import hdf5, mapping
 from lake.formats.mapping import Pixel, Use
 from lake.formats.source import Localizations, Source, UnreadableFile, unreadable
 
@@ -57,13 +56,14 @@ def matches(source: Source) -> bool:
 
     Examples
     --------
+    >>> import pyarrow as pa
     >>> matches(Source("cell.hdf5", pa.py_buffer(b"x [nm],y [nm]")))
     False
     """
-    if not unread.is_hdf5(source):
+    if not hdf5.is_hdf5(source):
         return False
     try:
-        with _opened(source) as file:
+        with hdf5.opened(source) as file:
             return "locs" in file
     except Exception:  # noqa: BLE001 -- h5py raises anything on damaged files; unread.refusal says what
         return False
@@ -91,7 +91,7 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
 
     Examples
     --------
-    >>> import io
+    >>> import io, pyarrow as pa
     >>> file = io.BytesIO()
     >>> with h5py.File(file, "w") as h5:
     ...     h5["locs"] = np.array([(4, 10, 20, 0.1, 0.3)], "u4, f4, f4, f4, f4").view(
@@ -101,7 +101,7 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
     {'frame': [4], 'x_nm': [1300.0], 'y_nm': [2600.0], 'precision_nm': [26.0]}
     """
     try:
-        with _opened(source) as file:
+        with hdf5.opened(source) as file:
             names, values = _table(source, file["locs"])
             embedded = _embedded_pixel_size(source, file)
     except UnreadableFile:
@@ -122,11 +122,6 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
     base = 0 if "frame" in uses else None
     record = mapping.provenance(source, names, uses, ignored, frame_base=base, pixel=pixel, notes=notes)
     return Localizations(columns, NAME, record)
-
-
-def _opened(source: Source) -> Any:
-    """Open the file from its buffer, without a copy; a context manager."""
-    return h5py.File(pa.BufferReader(source.data), "r")
 
 
 def _table(source: Source, locs: Any) -> tuple[list[str], dict[str, NDArray[Any]]]:
@@ -249,6 +244,7 @@ def _embedded_pixel_size(source: Source, file: Any) -> str | None:
         or h5py.check_string_dtype(metadata.dtype) is None
     ):
         return None
+    hdf5.refuse_damaged_heaps(source)
     try:
         documents = json.loads(metadata[()])
     except (ValueError, RecursionError) as error:

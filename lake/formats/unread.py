@@ -1,9 +1,6 @@
 """What a file is that no reader takes: the formats that are known by sight but not read, and what to do."""
 
-import h5py
-import pyarrow as pa
-
-from lake.formats import delimited
+from lake.formats import delimited, hdf5
 from lake.formats.delimited import Header
 from lake.formats.source import Source, UnreadableFile, unreadable
 
@@ -35,29 +32,12 @@ _TEXT = (
     ({"x (nm)", "y (nm)"}, "an ONI NimOS table"),
     ({"x_(px)", "y_(px)"}, "a DoM Utrecht table"),
 )
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HDF5_MEMBERS = (
     ({"saveloc"}, "a SMAP file (MATLAB 7.3)"),
     ({"data", "decode", "meta"}, "a DECODE file"),
     ({"fr_0"}, "a storm-analysis file"),
     ({"groups"}, "a Picasso pick property file"),
 )
-
-
-def is_hdf5(source: Source) -> bool:
-    """Say whether the file has the signature of HDF5 at one of the offsets where it may stand.
-
-    Examples
-    --------
-    >>> is_hdf5(Source("cell.hdf5", pa.py_buffer(_HDF5_SIGNATURE)))
-    True
-    """
-    offset = 0
-    while offset + len(_HDF5_SIGNATURE) <= source.data.size:
-        if bytes(source.data[offset : offset + len(_HDF5_SIGNATURE)]) == _HDF5_SIGNATURE:
-            return True
-        offset = max(512, offset * 2)  # HDF5 allows a user block of 512, 1024, 2048 ... bytes before it
-    return False
 
 
 def known_text(header: Header) -> str | None:
@@ -89,11 +69,12 @@ def refusal(source: Source, known: list[str]) -> UnreadableFile:
 
     Examples
     --------
+    >>> import pyarrow as pa
     >>> print(refusal(Source("cell.csv", pa.py_buffer(b"PAR1....")), ["plain csv"]))
     cell.csv: it is a Parquet table, which is not read yet; export it as one of: plain csv
     """
     formats = "export it as one of: " + ", ".join(known)
-    if is_hdf5(source):
+    if hdf5.is_hdf5(source):
         return _hdf5_refusal(source, formats)
     head = source.head(64)
     title = next((title for magic, title in _MAGIC if head.startswith(magic)), None)
@@ -125,8 +106,8 @@ def _text_refusal(source: Source, header: Header, formats: str) -> UnreadableFil
 def _hdf5_refusal(source: Source, formats: str) -> UnreadableFile:
     """Say what is wrong with an HDF5 file that is not Picasso's."""
     try:
-        with h5py.File(pa.BufferReader(source.data), "r") as file:
-            members = set(file)
+        with hdf5.opened(source) as file:
+            members = {str(name) for name in file}
     except Exception as error:  # noqa: BLE001 -- h5py raises anything on damaged files; all mean the same
         return unreadable(source, f"a damaged or truncated HDF5 file ({error})", "copy or export it again")
     for wanted, title in _HDF5_MEMBERS:

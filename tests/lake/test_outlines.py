@@ -52,7 +52,7 @@ def tiles(outlines, grid=Grid()):  # noqa: B008 - a frozen value
 def test_read_outline__one_outline_in_many_forms(data):
     outline = read_outline(data, "cell_ROI_1.csv")
     assert outline.equals(TRIANGLE)
-    assert "-0" not in outline.wkt
+    assert not np.signbit(outline.exterior.coords).any()
 
 
 def test_read_outline__is_in_nm_rounded_to_a_picometre():
@@ -83,7 +83,7 @@ def test_read_outline__is_in_nm_rounded_to_a_picometre():
         (csv((1, 2)), "1 distinct vertices"),
         (csv((0, 0), (4, 0), (0, 0), (4, 0)), "2 distinct vertices"),
         (csv((0, 0), (1, 1), (2, 2), (3, 3)), "all vertices lie on one line"),
-        (csv((0, 0), (1, 0.1), (3, 0.3)), "all vertices lie on one line"),
+        (csv((0, 0), (10, 3.3333333), (20, 6.6666667), (30, 10)), "all vertices lie on one line"),
         (csv((0, 0), (3, 5), (3, 0), (0, 5)), r"crosses or touches itself near \(1.5, 2.5\) um"),
         (csv((0, 0), (3, 0), (3, 3), (0, 3), (1.5, 0)), r"crosses or touches itself near \(1.5, 0\) um"),
         (csv((-9, -9), (-8, -9), (-6, -9), (-7, -9), (-7, -7)), "crosses or touches itself near"),
@@ -126,7 +126,7 @@ def test_check_scale__refuses_nanometres_beside_few_localizations():
         check_scale(outline, np.array([25_000.0, np.nan]), np.array([35_000.0, 0.0]), "cell.csv")
 
 
-def no_outline_localizations() -> dict[str, np.ndarray]:
+def localizations_nm() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     return {
         "field": FIELD_NM,
@@ -135,13 +135,14 @@ def no_outline_localizations() -> dict[str, np.ndarray]:
         "one at the origin": np.zeros(1),
         "centrosome": 40_000.0 + rng.normal(0.0, 100.0, 5000),
         "another cell's centrosome": 79_000.0 + rng.normal(0.0, 100.0, 5000),
+        "a centrosome at a tenth": 4_000.0 + rng.normal(0.0, 100.0, 5000),
         "none": np.empty(0),
         "only NaN": np.full(200, np.nan),
         "some NaN": np.concatenate([FIELD_NM, [np.nan, np.inf]]),
     }
 
 
-@pytest.mark.parametrize("where", no_outline_localizations())
+@pytest.mark.parametrize("where", localizations_nm())
 @pytest.mark.parametrize(
     "outline",
     [
@@ -154,13 +155,22 @@ def no_outline_localizations() -> dict[str, np.ndarray]:
     ],
 )
 def test_check_scale__accepts_what_a_cell_explains(where, outline):
-    coordinate_nm = no_outline_localizations()[where]
+    coordinate_nm = localizations_nm()[where]
     check_scale(outline, coordinate_nm, coordinate_nm, "cell.csv")
 
 
 def test_check_scale__accepts_a_tiny_outline_in_a_tiny_field():
     x_nm = np.linspace(0.0, 300.0, 1000)
-    check_scale(box(50, 50, 200, 200), x_nm, x_nm, "pore.csv")
+    check_scale(box(0, 0, 150, 150), x_nm, x_nm, "pore.csv")
+
+
+def test_check_scale__accepts_a_far_cell_beside_one_localization():
+    # One localization does not show the field: ten times smaller, the outline would hold it.
+    one_nm = np.array([40_000.0])
+    far = box(300_000, 300_000, 450_000, 450_000)
+    check_scale(far, one_nm, one_nm, "cell.csv")
+    with pytest.raises(ValueError, match="pixels"):
+        check_scale(far, np.repeat(one_nm, 100), np.repeat(one_nm, 100), "cell.csv")
 
 
 def test_check_scale__accepts_tissue():
