@@ -21,7 +21,16 @@ from lake.current import Published
 from lake.metadata import slug
 from lake.parameters import Lake, open_lake
 
-_SHOWN = ("title", "protein", "cell_type", "fluorophore", "modality", "n_localizations", "n_rois", "n_rois_dense")
+_SHOWN = (
+    "title",
+    "protein",
+    "cell_type",
+    "fluorophore",
+    "modality",
+    "n_localizations",
+    "n_rois",
+    "n_rois_dense",
+)
 _MAX_SHOWN = 12
 
 
@@ -151,12 +160,18 @@ class Catalog:
     def _refuse_unscored(self, key: tuple[str, str], mode: str) -> None:
         size = self._sizes(mode).get(key)
         if size is None:
-            raise ValueError(f"dataset {key[0]} is not scored yet in its present version; run `nanolake score`")
+            raise ValueError(
+                f"dataset {key[0]} is not scored yet in its present version; run `nanolake score`"
+            )
         if size == 0:
             target = self._generation.parameters.thinning_density_per_um2
             raise ValueError(
                 f"dataset {key[0]} has no ROI that is scored in the {mode} mode"
-                + (f" (none holds {target:g} localizations per um2); use the unthinned mode" if mode == "thinned" else "")
+                + (
+                    f" (none holds {target:g} localizations per um2); use the unthinned mode"
+                    if mode == "thinned"
+                    else ""
+                )
             )
 
     def similar(
@@ -245,5 +260,3 @@ class Catalog:
 def _is_file(name: str) -> bool:
     """Return whether somebody means a file: ids and titles hold no slash and no file suffix."""
     return "/" in name or os.path.isfile(name)  # noqa: PTH113 (a name, not yet a path)
-
-

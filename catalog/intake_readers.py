@@ -16,10 +16,18 @@ from lake import paths, storage
 from lake.parameters import Lake
 
 _ENTRIES = {
-    "datasets": ("Datasets", "catalog.catalog:Catalog", "the catalog: search it, open datasets, rank by similarity"),
+    "datasets": (
+        "Datasets",
+        "catalog.catalog:Catalog",
+        "the catalog: search it, open datasets, rank by similarity",
+    ),
     "scores": ("Scores", "pandas:DataFrame", "mean lambda and more for every ordered pair of datasets"),
     "runs": ("Runs", "pandas:DataFrame", "finished ingests and scoring runs"),
-    "similarity": ("Similarity", "xarray:DataArray", "lambda of the ROIs of two datasets: read(dataset=, other=)"),
+    "similarity": (
+        "Similarity",
+        "xarray:DataArray",
+        "lambda of the ROIs of two datasets: read(dataset=, other=)",
+    ),
 }
 
 

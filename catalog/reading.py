@@ -41,7 +41,9 @@ class TiledFile:
     facts: dict[str, Any]
 
 
-def read_tiled(file: LocalizationFile, grid: Grid, pixel_size_nm: float | None, *, whole_field: bool) -> TiledFile:
+def read_tiled(
+    file: LocalizationFile, grid: Grid, pixel_size_nm: float | None, *, whole_field: bool
+) -> TiledFile:
     """Read a file and its outlines, sort it by tile and count its bins.
 
     Parameters

@@ -64,7 +64,9 @@ def _mask(table: pa.Table, name: str, value: Any) -> Any:
 
 def _in_range(column: Any, name: str, limits: tuple[Any, ...]) -> Any:
     if len(limits) != 2:
-        raise TypeError(f"{name} is {limits!r}: a range is (low, high), with None for an open end; alternatives are a list")
+        raise TypeError(
+            f"{name} is {limits!r}: a range is (low, high), with None for an open end; alternatives are a list"
+        )
     low, high = limits
     keep = pc.is_valid(column)
     try:

@@ -86,7 +86,9 @@ class Panel:
         if live is None:
             return list(tiles)
         return [
-            t for t in tiles if self.column_range(t)[1] > self.n_before or live[slice(*self.column_range(t))].any()
+            t
+            for t in tiles
+            if self.column_range(t)[1] > self.n_before or live[slice(*self.column_range(t))].any()
         ]
 
     def batches(self, per_batch: int, live: NDArray[np.bool_] | None = None) -> Iterator[Batch]:

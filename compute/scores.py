@@ -68,9 +68,7 @@ class PartialScores:
             *(np.empty(0, np.float32) for _ in range(2)),
             np.empty((0, BINS), np.int64),
         )
-        return cls(
-            *(np.concatenate([getattr(p, f.name) for p in [empty, *parts]]) for f in fields(cls))
-        )
+        return cls(*(np.concatenate([getattr(p, f.name) for p in [empty, *parts]]) for f in fields(cls)))
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]

@@ -76,8 +76,12 @@ def main() -> None:
 )
 @click.option("--thinning", type=click.Choice(["exact", "monte-carlo"]), default="exact", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the Monte Carlo thinning.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Significance level at lambda = 1.")
-@click.option("--lambda-dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="Significance level at lambda = 1."
+)
+@click.option(
+    "--lambda-dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True
+)
 def init(lake: str, **values: Any) -> None:
     """Make an empty lake.
 

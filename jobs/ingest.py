@@ -173,7 +173,9 @@ def _candidates(
     folders = [folder for url in collections for folder in collection.find_datasets(url)]
     found = []
     for folder in {folder.url: folder for folder in folders}.values():
-        outcome.notes += [f"{folder.name}/{name}: not a localization file, not read" for name in folder.ignored]
+        outcome.notes += [
+            f"{folder.name}/{name}: not a localization file, not read" for name in folder.ignored
+        ]
         try:
             found.append(_candidate(folder))
         except (ValueError, OSError) as error:
@@ -401,9 +403,17 @@ def _seal(job: _Job, running: dict[Any, tuple[_Job, int]], completed: Any, worke
     made = workers.submit(ingest_tasks.create_task, job.target, names, bounds[-1])
     writes = [
         workers.submit(
-            ingest_tasks.write_task, job.target, piece, bounds, names, made, *(job.reads[i] for i in piece.files)
+            ingest_tasks.write_task,
+            job.target,
+            piece,
+            bounds,
+            names,
+            made,
+            *(job.reads[i] for i in piece.files),
         )
-        for piece in ingest_tasks.pieces([facts.values["n_localizations"] for _, facts in sorted(job.facts.items())])
+        for piece in ingest_tasks.pieces(
+            [facts.values["n_localizations"] for _, facts in sorted(job.facts.items())]
+        )
     ]
     light = [workers.submit(ingest_tasks.rois_task, read) for read in job.reads]
     sealed = workers.submit(ingest_tasks.seal_task, job.target, bounds, names, light, writes)
@@ -435,7 +445,9 @@ def _publish(lake: Lake, outcome: Outcome, started: datetime.datetime) -> None:
     """Append the row by which readers see what was registered, by this ingest or by one that died."""
     version = tables.version(lake.url, "datasets")
     if version > current.published(lake.url).datasets_version:
-        publish_row(lake, "ingest", started, {"datasets_version": version, "n_datasets": len(outcome.registered)})
+        publish_row(
+            lake, "ingest", started, {"datasets_version": version, "n_datasets": len(outcome.registered)}
+        )
 
 
 def publish_row(lake: Lake, kind: str, started: datetime.datetime, values: dict[str, Any]) -> None:

@@ -75,7 +75,12 @@ def digest_task(file: LocalizationFile) -> tuple[str, str]:
 
 
 def dataset_version(
-    lake: Lake, metadata_text: bytes, folder: DatasetFolder, digests: Sequence[tuple[str, str]], *, whole_field: bool
+    lake: Lake,
+    metadata_text: bytes,
+    folder: DatasetFolder,
+    digests: Sequence[tuple[str, str]],
+    *,
+    whole_field: bool,
 ) -> str:
     """Return the version of a dataset: a hash of its inputs and of the ingest parameters."""
     content = {
@@ -284,7 +289,9 @@ def _summary(
     }
 
 
-def table_rows(target: Target, attributes: Mapping[str, Any], revision: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def table_rows(
+    target: Target, attributes: Mapping[str, Any], revision: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the row of the datasets table and the rows of the files table of a finished version."""
     metadata = {k: v for k, v in attributes["metadata"].items() if k != "live_cell"}
     own = {

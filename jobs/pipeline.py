@@ -98,4 +98,6 @@ def remove(url: str | os.PathLike[str], dataset: str) -> None:
         "seconds": 0.0,
     }
     version = tables.append(lake.url, "datasets", [row])
-    publish_row(lake, "remove", started, {"datasets_version": version, "n_datasets": 1, "datasets": [dataset]})
+    publish_row(
+        lake, "remove", started, {"datasets_version": version, "n_datasets": 1, "datasets": [dataset]}
+    )

@@ -109,9 +109,7 @@ class Plan:
 
     def n_pairs(self) -> int:
         """Return the ROI pairs that the run compares, in both modes."""
-        return sum(
-            blocks.n_pairs(int(self.live(mode).sum()), self.panel(mode).n_new) for mode in paths.MODES
-        )
+        return sum(blocks.n_pairs(int(self.live(mode).sum()), self.panel(mode).n_new) for mode in paths.MODES)
 
     def n_tiles(self) -> int:
         """Return the lambda tiles that the run writes, in both modes."""

@@ -200,9 +200,23 @@ def dataset(catalog: Catalog, name: str, output: str) -> None:
     for mode, found in similarity.items():
         if found:
             sd = "" if found["sd"] is None else f" +- {found['sd']:.3f}"
-            click.echo(f"{'self-similarity':22} {found['mean']:.3f}{sd} ({mode}, {found['n_pairs']:,} ROI pairs)")
+            click.echo(
+                f"{'self-similarity':22} {found['mean']:.3f}{sd} ({mode}, {found['n_pairs']:,} ROI pairs)"
+            )
     click.echo()
-    _table(files, ("file", "format", "n_localizations", "n_outlines", "n_rois", "precision_nm", "density_per_um2", "coverage"))
+    _table(
+        files,
+        (
+            "file",
+            "format",
+            "n_localizations",
+            "n_outlines",
+            "n_rois",
+            "precision_nm",
+            "density_per_um2",
+            "coverage",
+        ),
+    )
 
 
 def ranking(hits: pd.DataFrame, output: str) -> None:

@@ -239,7 +239,9 @@ def _store_checksums(lake: Lake, plan: Plan) -> None:
         names = [score_tasks.cdf_name(block) for block in range(panel.row_blocks)]
         found = [json.loads(_partial(lake, plan, mode, name)) for name in names]
         for batch in plans.batches_of(plan, mode):
-            found.append(score_tasks.decode_partial(_partial(lake, plan, mode, score_tasks.tiles_name(batch)))[1])
+            found.append(
+                score_tasks.decode_partial(_partial(lake, plan, mode, score_tasks.tiles_name(batch)))[1]
+            )
         merged: datasets.Checksums = {}
         for part in found:
             for name, chunks in part.items():

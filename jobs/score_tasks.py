@@ -41,9 +41,7 @@ def cdf_task(url: str, generation: str, run: str, mode: str, block: int) -> None
     for owner, low, high in zip(owners, edges[:-1], edges[1:], strict=True):
         begin = start + low - first[owner]
         parts.append(
-            roi_histograms(
-                url, plan.datasets[owner], mode, plan.scoring, int(begin), int(begin + high - low)
-            )
+            roi_histograms(url, plan.datasets[owner], mode, plan.scoring, int(begin), int(begin + high - low))
         )
     cdf = _stack([similarity.cumulate(histograms) for histograms, _ in parts])
     roi = np.concatenate([indices for _, indices in parts])
@@ -105,7 +103,10 @@ def tiles_task(url: str, generation: str, run: str, mode: str, batch: Batch) -> 
         sums[f"{batch.row}.{tile}"] = storage.checksum(kept)
         parts.append(
             scores.summarise(
-                values, row_segments, segment_edges(plan.all_sizes(mode), low, high), panel.diagonal(batch.row, tile)
+                values,
+                row_segments,
+                segment_edges(plan.all_sizes(mode), low, high),
+                panel.diagonal(batch.row, tile),
             )
         )
     merged = scores.merge(PartialScores.concatenate(parts))

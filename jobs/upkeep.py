@@ -49,7 +49,9 @@ def verify(lake: Lake, seed: int = 0) -> Verified:
         Seed of the sample.
     """
     published = current.published(lake.url)
-    live = current.live_datasets(lake.url, published.datasets_version).select(["dataset", "version"]).to_pylist()
+    live = (
+        current.live_datasets(lake.url, published.datasets_version).select(["dataset", "version"]).to_pylist()
+    )
     problems: list[str] = []
     generation = open_generation(lake, published) if published.generation else None
     n_panels, values = 0, 0
@@ -101,7 +103,9 @@ def _verify_values(
             other = similarity.columns(Cdf(*panels.read_cdf(url, ranges)))
             value = similarity.lambda_tile(one, other, generation.parameters.alpha)[0, 0].astype(matrix.dtype)
             if value != kept[column]:
-                wrong.append(f"{path}/lambda row {row} column {column}: {kept[column]}, computed again {value}")
+                wrong.append(
+                    f"{path}/lambda row {row} column {column}: {kept[column]}, computed again {value}"
+                )
     except Exception as error:  # noqa: BLE001 (whatever damaged chunks make the codecs raise)
         return 0, [f"{path}: cannot be computed again ({type(error).__name__}: {error})"]
     return len(columns), wrong

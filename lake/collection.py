@@ -104,7 +104,9 @@ def find_datasets(url: str | os.PathLike[str]) -> list[DatasetFolder]:
 
 def _entries(filesystem: Any, folder: str) -> list[dict[str, Any]]:
     entries = filesystem.ls(folder, detail=True, refresh=True)
-    return [e for e in entries if _name(e["name"]) and not _name(e["name"]).startswith((".", "~$", "__MACOSX"))]
+    return [
+        e for e in entries if _name(e["name"]) and not _name(e["name"]).startswith((".", "~$", "__MACOSX"))
+    ]
 
 
 def _name(path: str) -> str:
@@ -193,7 +195,9 @@ def read_bytes(url: str) -> bytes:
 def open_source(file: LocalizationFile) -> Source:
     """Open a localization file for its reader: memory-mapped where it is local, else downloaded."""
     filesystem, path = fsspec.core.url_to_fs(file.url)
-    local = "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,))
+    local = "file" in (
+        filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    )
     if local and file.nbytes:
         with pa.memory_map(path) as mapped:
             data = mapped.read_buffer()

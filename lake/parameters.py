@@ -86,7 +86,11 @@ def create(url: str | os.PathLike[str], parameters: Parameters) -> Lake:
     """
     lake = Lake(storage.normalise(url), uuid.uuid4().hex, parameters)
     text = yaml.safe_dump(
-        {"format_version": paths.FORMAT_VERSION, "lake_id": lake.lake_id, "parameters": parameters.model_dump()},
+        {
+            "format_version": paths.FORMAT_VERSION,
+            "lake_id": lake.lake_id,
+            "parameters": parameters.model_dump(),
+        },
         sort_keys=False,
     )
     if storage.create(lake.url, paths.LAKE, text.encode()):

@@ -107,7 +107,10 @@ def create_panel(url: str, path: str, shape: tuple[int, int], width: int, tile: 
             Layout((n_new,), (tile,), "int32", ("row",), {"meaning": "smallest k at which the CDF is 1"}),
             0,
         ),
-        "roi": (Layout((n_new,), (tile,), "int32", ("row",), {"meaning": "index of the ROI in its dataset"}), 0),
+        "roi": (
+            Layout((n_new,), (tile,), "int32", ("row",), {"meaning": "index of the ROI in its dataset"}),
+            0,
+        ),
     }
     for name, (layout, fill) in meanings.items():
         datasets.create_array(url, f"{path}/{name}", layout, fill_value=fill)
@@ -124,7 +127,12 @@ def write_cdf(
     values, occupied, support = cdf
     rows = slice(start, start + len(occupied))
     sums: datasets.Checksums = {}
-    for name, data in (("cdf", values), ("occupied", occupied), ("support", support), ("roi", roi.astype(np.int32))):
+    for name, data in (
+        ("cdf", values),
+        ("occupied", occupied),
+        ("support", support),
+        ("roi", roi.astype(np.int32)),
+    ):
         array = zarr.open_array(storage.zarr_store(url), path=f"{path}/{name}", mode="r+")
         if data.ndim == 2:
             full = np.ones((len(data), array.shape[1]), data.dtype)
@@ -159,5 +167,3 @@ def _rows(url: str, r: PanelRange, name: str) -> NDArray[Any]:
 def open_lambda(url: str, path: str) -> zarr.Array[Any]:
     """Open the lambda matrix of a panel for writing."""
     return zarr.open_array(storage.zarr_store(url), path=f"{path}/lambda", mode="r+")
-
-

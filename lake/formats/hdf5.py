@@ -1,4 +1,4 @@
-"""HDF5 files from a buffer: telling them by their signature, opening them, and what libhdf5 does not survive."""
+"""HDF5 files from a buffer: telling them by their signature, opening them, refusing what hangs libhdf5."""
 
 import re
 import struct
@@ -45,8 +45,8 @@ def opened(source: Source) -> Any:
 def refuse_damaged_heaps(source: Source) -> None:
     """Raise where a global heap, which holds the strings of a file, is not filled exactly by its objects.
 
-    libhdf5 (2.0.0) reads such a heap for ever, so the heaps are walked before a string is read. The walk can go
-    when libhdf5 refuses a heap whose free space does not reach its end.
+    libhdf5 (2.0.0) reads such a heap for ever, so the heaps are walked before a string is read. The walk can
+    go when libhdf5 refuses a heap whose free space does not reach its end.
 
     Raises
     ------

@@ -100,17 +100,26 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
     >>> {name: column.round(3).tolist() for name, column in read(source, None).columns.items()}
     {'frame': [4], 'x_nm': [1300.0], 'y_nm': [2600.0], 'precision_nm': [26.0]}
     """
+    sibling = PurePosixPath(source.name).stem + ".yaml"
+    found, origin = _yaml_pixel_size(source, sibling), sibling
     try:
         with hdf5.opened(source) as file:
             names, values = _table(source, file["locs"])
-            embedded = _embedded_pixel_size(source, file)
+            if found is None:
+                found, origin = _embedded_pixel_size(source, file), "metadata in the file"
     except UnreadableFile:
         raise
     except Exception as error:  # noqa: BLE001 -- h5py raises anything on damaged files; all mean the same
         raise unreadable(
             source, f"a damaged or truncated HDF5 file ({error})", "copy or export it again"
         ) from None
-    pixel, notes = _pixel(source, embedded, pixel_size_nm)
+    if found is None and pixel_size_nm is None:
+        raise unreadable(
+            source,
+            f"its lengths are in camera pixels, and neither {sibling} nor the file has a Pixelsize",
+            f"put {sibling} beside it, or write pixel_size_nm: <nm> into dataset.yaml",
+        )
+    pixel, notes = _pixel(source, found, origin, pixel_size_nm)
     uses = {name: _use(name, pixel) for name in values}
     ignored = {
         name: "not a column of the lake" for name in names if name not in uses and name not in _PRECISIONS
@@ -163,41 +172,22 @@ def _use(name: str, pixel: Pixel) -> Use:
     return Use((_IN_PIXELS.get(name, "precision_nm"),), "px", pixel.size_nm)
 
 
-def _pixel(source: Source, embedded: str | None, given_nm: float | None) -> tuple[Pixel, list[str]]:
-    """Return the pixel size from the first place that has it, and a note where the user says otherwise."""
-    sibling = PurePosixPath(source.name).stem + ".yaml"
-    beside = _yaml_pixel_size(source, sibling)
-    for text, origin in ((beside, sibling), (embedded, "metadata in the file")):
-        if text is None:
-            continue
-        size_nm = _positive(source, text, origin)
-        if given_nm is None or abs(given_nm - size_nm) <= 0.01 * size_nm:
-            return Pixel(size_nm, origin), []
-        return Pixel(size_nm, origin), [
-            f"a pixel size of {size_nm:g} nm from {origin} was used, not the {given_nm:g} nm given"
-        ]
-    if given_nm is None:
-        raise unreadable(
-            source,
-            f"its lengths are in camera pixels, and neither {sibling} nor the file has a Pixelsize",
-            f"put {sibling} beside it, or write pixel_size_nm: <nm> into dataset.yaml",
-        )
-    return Pixel(given_nm, mapping.GIVEN), []
-
-
-def _positive(source: Source, text: str, origin: str) -> float:
-    """Return a pixel size as a number, or raise."""
+def _pixel(source: Source, found: str | None, origin: str, given_nm: float | None) -> tuple[Pixel, list[str]]:
+    """Return the pixel size that was found, else the given one, and a note where they differ by over 1 %."""
+    if found is None:
+        return Pixel(given_nm, mapping.GIVEN), []
     try:
-        size_nm = float(text)
+        size_nm = float(found)
     except ValueError:
         size_nm = float("nan")
     if not 0 < size_nm < float("inf"):
         raise unreadable(
-            source,
-            f"Pixelsize in {origin} is {text[:40]!r}",
-            "give the size of a camera pixel there as a number of nm",
+            source, f"Pixelsize in {origin} is {found[:40]!r}", "give the size of a camera pixel there in nm"
         )
-    return size_nm
+    if given_nm is None or abs(given_nm - size_nm) <= 0.01 * size_nm:
+        return Pixel(size_nm, origin), []
+    note = f"a pixel size of {size_nm:g} nm from {origin} was used, not the {given_nm:g} nm given"
+    return Pixel(size_nm, origin), [note]
 
 
 def _yaml_pixel_size(source: Source, sibling: str) -> str | None:

@@ -380,7 +380,7 @@ def test_area_um2__counts_overlap_once():
 
 
 def test_collection__outlines_give_these_rois(shared_data):
-    n_outlines, n_rois, pixels_refused = 0, {}, set()
+    n_outlines, n_rois = 0, {}
     for file in sorted((shared_data / "collection").glob("*/*.csv")):
         if "_ROI" in file.stem:
             continue
@@ -396,12 +396,5 @@ def test_collection__outlines_give_these_rois(shared_data):
             outlines.append(outline)
         n_outlines += len(outlines)
         n_rois[file.parent.name] = n_rois.get(file.parent.name, 0) + len(tiles(outlines))
-        # Camera pixels cannot be told for every cell, but for some cell of each file.
-        for outline in outlines:
-            try:
-                check_scale(scale(outline, 1 / 0.117, 1 / 0.117, origin=(0, 0)), x_nm, y_nm, file.name)
-            except ValueError:
-                pixels_refused.add(file.name)
     assert n_outlines == 164
     assert n_rois == {"EGFR_AF647": 821, "EGFR_CF568": 410, "EREG_AF647": 410, "EREG_CF568": 821}
-    assert len(pixels_refused) == 10
