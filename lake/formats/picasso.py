@@ -101,18 +101,7 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
     {'frame': [4], 'x_nm': [1300.0], 'y_nm': [2600.0], 'precision_nm': [26.0]}
     """
     sibling = PurePosixPath(source.name).stem + ".yaml"
-    found, origin = _yaml_pixel_size(source, sibling), sibling
-    try:
-        with hdf5.opened(source) as file:
-            names, values = _table(source, file["locs"])
-            if found is None:
-                found, origin = _embedded_pixel_size(source, file), "metadata in the file"
-    except UnreadableFile:
-        raise
-    except Exception as error:  # noqa: BLE001 -- h5py raises anything on damaged files; all mean the same
-        raise unreadable(
-            source, f"a damaged or truncated HDF5 file ({error})", "copy or export it again"
-        ) from None
+    names, values, found, origin = _contents(source, sibling)
     if found is None and pixel_size_nm is None:
         raise unreadable(
             source,
@@ -131,6 +120,23 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
     base = 0 if "frame" in uses else None
     record = mapping.provenance(source, names, uses, ignored, frame_base=base, pixel=pixel, notes=notes)
     return Localizations(columns, NAME, record)
+
+
+def _contents(source: Source, sibling: str) -> tuple[list[str], dict[str, NDArray[Any]], str | None, str]:
+    """Return the names and values of the table, the pixel size as written and where it stands."""
+    found, origin = _yaml_pixel_size(source, sibling), sibling
+    try:
+        with hdf5.opened(source) as file:
+            names, values = _table(source, file["locs"])
+            if found is None:
+                found, origin = _embedded_pixel_size(source, file), "metadata in the file"
+    except UnreadableFile:
+        raise
+    except Exception as error:  # noqa: BLE001 -- h5py raises anything on damaged files; all mean the same
+        raise unreadable(
+            source, f"a damaged or truncated HDF5 file ({error})", "copy or export it again"
+        ) from None
+    return names, values, found, origin
 
 
 def _table(source: Source, locs: Any) -> tuple[list[str], dict[str, NDArray[Any]]]:
