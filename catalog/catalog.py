@@ -1,5 +1,6 @@
 """The catalog of a lake: what is in it, and what resembles what."""
 
+import contextlib
 import functools
 import html
 import os
@@ -15,7 +16,7 @@ from catalog import generation, ranking
 from catalog.dataset import Dataset
 from catalog.generation import Generation
 from catalog.reading import read_tiled
-from catalog.search import search
+from catalog.search import search, searchable_text
 from lake import collection, current, tables
 from lake.current import Published
 from lake.metadata import slug
@@ -75,7 +76,12 @@ class Catalog:
     @functools.cached_property
     def datasets(self) -> pd.DataFrame:
         """One row a dataset: metadata, counts and quality figures."""
-        return self.table.drop_columns(["revision", "state"]).to_pandas()
+        frame: pd.DataFrame = self.table.drop_columns(["revision", "state"]).to_pandas()
+        return frame
+
+    @functools.cached_property
+    def _text(self) -> pa.Array:
+        return searchable_text(self.table)
 
     @functools.cached_property
     def _positions(self) -> dict[str, int]:
@@ -102,10 +108,24 @@ class Catalog:
 
     def __getitem__(self, dataset: str) -> Dataset:
         """Return a dataset by its id, or by its title."""
-        position = self._positions.get(dataset, self._positions.get(slug(dataset) if dataset.strip() else ""))
+        position = self._position(dataset)
         if position is None:
             raise KeyError(f"no dataset {dataset!r} here; `nanolake ls` lists the {len(self)} there are")
         return Dataset(self.lake, self.table.slice(position, 1).to_pylist()[0])
+
+    def _position(self, name: str) -> int | None:
+        """Return the row of the dataset with this id or title."""
+        with contextlib.suppress(ValueError):  # no title is without letters and digits
+            return self._positions.get(name, self._positions.get(slug(name)))
+        return None
+
+    def _means_file(self, name: str | os.PathLike[str]) -> bool:
+        """Return whether somebody means a file; titles may hold a slash too."""
+        if not isinstance(name, str):
+            return True
+        if name in self:
+            return False
+        return os.path.isfile(name) or ("/" in name and self._position(name) is None)  # noqa: PTH113 (a name)
 
     def search(self, text: str | None = None, **conditions: Any) -> "Catalog":
         """Return the smaller catalog of the datasets that meet all conditions.
@@ -117,17 +137,17 @@ class Catalog:
         **conditions
             Column = value, list of alternatives, or ``(low, high)`` range with None for an open end.
         """
-        return replace(self, table=search(self.table, text, conditions))
+        return replace(self, table=search(self.table, text, conditions, lambda: self._text))
 
     @property
     def runs(self) -> pd.DataFrame:
         """One row a finished run, the newest first."""
-        frame = tables.read(self.lake.url, "runs").to_pandas()
+        frame: pd.DataFrame = tables.read(self.lake.url, "runs").to_pandas()
         return frame.sort_values("finished_at", ascending=False, ignore_index=True)
 
     def scores(self, mode: str = "thinned") -> pd.DataFrame:
         """Return the scores between the datasets of this catalog, one row an ordered pair."""
-        rows = ranking.score_rows(self.lake, self.published, mode).to_pandas()
+        rows: pd.DataFrame = ranking.score_rows(self.lake, self.published, mode).to_pandas()
         live = set(self._live())
         pairs = zip(
             zip(rows["dataset"], rows["version"], strict=True),
@@ -160,9 +180,7 @@ class Catalog:
     def _refuse_unscored(self, key: tuple[str, str], mode: str) -> None:
         size = self._sizes(mode).get(key)
         if size is None:
-            raise ValueError(
-                f"dataset {key[0]} is not scored yet in its present version; run `nanolake score`"
-            )
+            raise ValueError(f"dataset {key[0]} is not scored yet in its present version; run `nanolake score`")
         if size == 0:
             target = self._generation.parameters.thinning_density_per_um2
             raise ValueError(
@@ -195,7 +213,7 @@ class Catalog:
         top : int, optional
             Hits to return.
         outlines : sequence of paths
-            Outlines of the file.
+            Outlines of the file; by default those beside it, named as in a collection.
         whole_field : bool
             Tile the whole field of a file without outlines.
         pixel_size_nm : float, optional
@@ -216,7 +234,9 @@ class Catalog:
         """
         sizes = self._sizes(mode)
         live = self._live()
-        if isinstance(dataset, str) and not _is_file(dataset):
+        if isinstance(dataset, str) and not self._means_file(dataset):
+            if self._position(dataset) is None:
+                raise KeyError(f"neither a dataset nor a file: {dataset!r}; `nanolake ls` lists the datasets")
             reference = self[dataset]
             self._refuse_unscored(reference.key, mode)
             rows = ranking.score_rows(self.lake, self.published, mode, reference.key).to_pandas()
@@ -224,12 +244,10 @@ class Catalog:
             hits = ranking.rank(rows, others, reference.row, sizes, top)
         else:
             grid = self._generation.parameters.grid
-            file = collection.file_at(dataset, outlines)
+            file = collection.file_at(dataset, [outlines] if isinstance(outlines, str) else outlines)
             tiled = read_tiled(file, grid, pixel_size_nm, whole_field=whole_field)
             others = live
-            hits = ranking.rank(
-                ranking.score_file(self._generation, tiled.histograms, mode), live, None, sizes, top
-            )
+            hits = ranking.rank(ranking.score_file(self._generation, tiled.histograms, mode), live, None, sizes, top)
         waiting, excluded = ranking.without_scores(list(others), sizes)
         hits.attrs.update({"mode": mode, "waiting": waiting, "excluded": excluded})
         return hits
@@ -255,8 +273,3 @@ class Catalog:
             "<p><code>cat.search(...)</code>, <code>cat[id].to_xarray()</code>, <code>cat.similar(id)</code>, "
             "<code>cat.lambda_matrix(id, other)</code></p>"
         )
-
-
-def _is_file(name: str) -> bool:
-    """Return whether somebody means a file: ids and titles hold no slash and no file suffix."""
-    return "/" in name or os.path.isfile(name)  # noqa: PTH113 (a name, not yet a path)

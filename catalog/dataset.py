@@ -39,7 +39,8 @@ class Dataset:
     def _open(self, group: str) -> xr.Dataset:
         store = storage.zarr_store(self.lake.url, read_only=True)
         path = f"{paths.dataset(*self.key)}/{group}".rstrip("/")
-        return xr.open_zarr(store, group=path, consolidated=False, chunks={})
+        opened: xr.Dataset = xr.open_zarr(store, group=path, consolidated=False, chunks={})
+        return opened
 
     def to_xarray(self) -> xr.Dataset:
         """Return the localizations, lazily: one variable a column, sorted by file and tile, units in the attributes."""
@@ -65,10 +66,8 @@ class Dataset:
     def files(self) -> pd.DataFrame:
         """One row a localization file: format, checksum, counts, quality and what the reader had to assume."""
         dataset, version = self.key
-        rows = tables.read(
-            self.lake.url, "files", filters=[("dataset", "=", dataset), ("version", "=", version)]
-        )
-        frame = rows.to_pandas().drop_duplicates("file").sort_values("start", ignore_index=True)
+        rows = tables.read(self.lake.url, "files", filters=[("dataset", "=", dataset), ("version", "=", version)])
+        frame: pd.DataFrame = rows.to_pandas().drop_duplicates("file").sort_values("start", ignore_index=True)
         frame["provenance"] = [json.loads(text) for text in frame["provenance"]]
         return frame
 

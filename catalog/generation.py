@@ -40,7 +40,15 @@ class Generation:
         return [(paths.panel(self.name, run.run, mode), sum(run.sizes[mode])) for run in self.runs]
 
     def members(self, mode: str) -> list[tuple[tuple[str, str], int]]:
-        """Return every scored dataset and version with its number of ROIs, in the order of the columns."""
+        """Return every scored dataset and version with its number of ROIs, in the order of the columns.
+
+        Raises
+        ------
+        ValueError
+            If there is no such mode.
+        """
+        if mode not in paths.MODES:
+            raise ValueError(f"mode is {mode!r}; choose one of {', '.join(paths.MODES)}")
         return [pair for run in self.runs for pair in zip(run.datasets, run.sizes[mode], strict=True)]
 
 
@@ -132,10 +140,10 @@ def _block(lake: Lake, first: _Place, second: _Place) -> da.Array:
     """Return the stored values; the later dataset's ROIs are the rows of its panel."""
     later, earlier = (first, second) if first.column >= second.column else (second, first)
     stored = datasets.open_array(lake.url, f"{later.panel}/lambda")
-    panel = da.from_array(stored, chunks=stored.chunks, name=False)  # type: ignore[no-untyped-call]
+    panel = da.from_array(stored, chunks=stored.chunks, name=False)
     block = panel[later.row : later.row + later.size, earlier.column : earlier.column + earlier.size]
     if first.column == second.column:
-        return da.tril(block) + da.tril(block, -1).T  # type: ignore[no-untyped-call]
+        return da.tril(block) + da.tril(block, -1).T
     return block if later is first else block.T
 
 

@@ -29,9 +29,7 @@ COLUMNS = (
 _BLOCK = 1024
 
 
-def score_rows(
-    lake: Lake, published: Published, mode: str, dataset: tuple[str, str] | None = None
-) -> pa.Table:
+def score_rows(lake: Lake, published: Published, mode: str, dataset: tuple[str, str] | None = None) -> pa.Table:
     """Return the published score rows of a mode, of one dataset or of all.
 
     Rows of runs that are not published, or not yet when the catalog was opened, are left out.

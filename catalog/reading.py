@@ -41,9 +41,7 @@ class TiledFile:
     facts: dict[str, Any]
 
 
-def read_tiled(
-    file: LocalizationFile, grid: Grid, pixel_size_nm: float | None, *, whole_field: bool
-) -> TiledFile:
+def read_tiled(file: LocalizationFile, grid: Grid, pixel_size_nm: float | None, *, whole_field: bool) -> TiledFile:
     """Read a file and its outlines, sort it by tile and count its bins.
 
     Parameters
@@ -79,7 +77,13 @@ def read_tiled(
     tiling = tile_localizations(x_nm, y_nm, rows, cols, grid)
     columns = {name: values[tiling.order] for name, values in localizations.columns.items()}
     histograms = tile_histograms(columns["x_nm"], columns["y_nm"], tiling.start, tiling.stop, grid)
-    rois = {"row": rows, "col": cols, "outline": outline, "start": tiling.start, "stop": tiling.stop}
+    rois: dict[str, NDArray[Any]] = {
+        "row": rows,
+        "col": cols,
+        "outline": outline,
+        "start": tiling.start,
+        "stop": tiling.stop,
+    }
     facts = _facts(file, columns, rois, polygons, grid)
     facts |= {"format": localizations.format, "provenance": localizations.provenance}
     return TiledFile(columns, rois, histograms, tuple(polygons), facts)

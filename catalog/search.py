@@ -1,6 +1,6 @@
 """Metadata conditions on the table of datasets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ SEARCHED = (
 """Columns in which free text is looked for."""
 
 
-def search(table: pa.Table, text: str | None, conditions: Mapping[str, Any]) -> pa.Table:
+def search(table: pa.Table, text: str | None, conditions: Mapping[str, Any], texts: Callable[[], pa.Array]) -> pa.Table:
     """Return the datasets that meet all conditions.
 
     Parameters
@@ -25,6 +25,8 @@ def search(table: pa.Table, text: str | None, conditions: Mapping[str, Any]) -> 
     conditions : Mapping
         Column -> value (equality, text in any case), list of values (any of them), or ``(low, high)`` tuple (a
         range with both ends, None for an open end). In columns of lists any element may match.
+    texts : callable
+        Gives :func:`searchable_text` of the table; asked for only when there is free text.
 
     Raises
     ------
@@ -33,11 +35,11 @@ def search(table: pa.Table, text: str | None, conditions: Mapping[str, Any]) -> 
     TypeError
         If a range is asked of a column without an order.
     """
-    keep = pa.array([True] * table.num_rows) if not conditions and not text else None
+    keep = pa.array([True] * table.num_rows, pa.bool_())
     masks = [_mask(table, name, value) for name, value in conditions.items()]
-    masks += [_contains(table, word) for word in (text or "").split()]
+    masks += [pc.match_substring(texts(), word.lower()) for word in (text or "").split()]
     for mask in masks:
-        keep = mask if keep is None else pc.and_(keep, mask)
+        keep = pc.and_(keep, mask)
     return table.filter(keep)
 
 
@@ -45,21 +47,28 @@ def _mask(table: pa.Table, name: str, value: Any) -> Any:
     if name not in table.column_names:
         raise KeyError(f"no column {name!r}; choose one of {', '.join(sorted(table.column_names))}")
     column = table[name]
-    if pa.types.is_list(column.type):
-        wanted = value if isinstance(value, list) else [value]
-        return _any_in_list(column, pa.array([str(w).casefold() for w in wanted]))
     if isinstance(value, tuple):
         return _in_range(column, name, value)
     if value is None:
-        return pc.is_null(column)
+        empty = pc.equal(pc.list_value_length(column), 0) if pa.types.is_list(column.type) else False
+        return pc.or_(pc.is_null(column), pc.fill_null(empty, True))
     wanted = value if isinstance(value, list) else [value]
+    if pa.types.is_list(column.type):
+        return _any_in_list(column, _folded(wanted))
     if pa.types.is_string(column.type):
-        folded = pa.array([str(w).lower() for w in wanted])
-        return pc.fill_null(pc.is_in(pc.utf8_lower(column), value_set=folded), False)
+        return pc.fill_null(pc.is_in(pc.utf8_lower(column), value_set=_folded(wanted)), False)
     try:
         return pc.is_in(column, value_set=pa.array(wanted).cast(column.type))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        raise TypeError(f"{name} is {value!r}: {column.type} expected") from None
+        raise TypeError(f"{name} is {value!r}: {_EXPECTED.get(str(column.type), column.type)} expected") from None
+
+
+_EXPECTED = {"int64": "a whole number", "double": "a number", "bool": "yes or no"}
+
+
+def _folded(texts: list[Any]) -> pa.Array:
+    """Return texts in lower case, by the rules that fold the columns too."""
+    return pc.utf8_lower(pa.array([str(text) for text in texts], pa.string()))
 
 
 def _in_range(column: Any, name: str, limits: tuple[Any, ...]) -> Any:
@@ -87,13 +96,11 @@ def _any_in_list(column: Any, wanted: pa.Array) -> Any:
     return pc.is_in(pa.array(range(len(lists)), pa.int64()), value_set=rows.cast(pa.int64()))
 
 
-def _contains(table: pa.Table, word: str) -> Any:
-    """Return which datasets mention a word."""
-    keep = None
+def searchable_text(table: pa.Table) -> pa.Array:
+    """Return all metadata of each dataset as one text in lower case."""
+    columns = []
     for name in SEARCHED:
-        column = table[name]
-        if pa.types.is_list(column.type):
-            column = pc.binary_join(column.combine_chunks(), " ")
-        mask = pc.fill_null(pc.match_substring(column, word, ignore_case=True), False)
-        keep = mask if keep is None else pc.or_(keep, mask)
-    return keep
+        column = table[name].combine_chunks()
+        columns.append(pc.binary_join(column, " ") if pa.types.is_list(column.type) else column)
+    joined = pc.binary_join_element_wise(*columns, "\n", null_handling="skip")
+    return pc.utf8_lower(joined)

@@ -85,11 +85,7 @@ class Panel:
         tiles = range(-(-last // self.tile))
         if live is None:
             return list(tiles)
-        return [
-            t
-            for t in tiles
-            if self.column_range(t)[1] > self.n_before or live[slice(*self.column_range(t))].any()
-        ]
+        return [t for t in tiles if self.column_range(t)[1] > self.n_before or live[slice(*self.column_range(t))].any()]
 
     def batches(self, per_batch: int, live: NDArray[np.bool_] | None = None) -> Iterator[Batch]:
         """Yield the tasks of the run: at most ``per_batch`` tiles of one row block each.

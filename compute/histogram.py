@@ -134,9 +134,7 @@ def _check_slices(
 ) -> None:
     """Raise ValueError where the kernel would read outside the arrays."""
     if x_nm.ndim != 1 or x_nm.shape != y_nm.shape:
-        raise ValueError(
-            f"x_nm has shape {x_nm.shape}, y_nm {y_nm.shape}: give one x and one y a localization"
-        )
+        raise ValueError(f"x_nm has shape {x_nm.shape}, y_nm {y_nm.shape}: give one x and one y a localization")
     if starts.ndim != 1 or starts.shape != stops.shape:
         raise ValueError(f"starts has shape {starts.shape}, stops {stops.shape}: give one of each a ROI")
     wrong = np.flatnonzero((starts < 0) | (starts > stops) | (stops > len(x_nm)))
@@ -194,9 +192,7 @@ def _rank(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tally(
-    ranks: NDArray[np.int32], sizes: NDArray[np.int64], histograms: NDArray[np.unsignedinteger]
-) -> None:
+def _tally(ranks: NDArray[np.int32], sizes: NDArray[np.int64], histograms: NDArray[np.unsignedinteger]) -> None:
     """Turn ranks into histograms: the k-th localization of a bin makes it one of k, no longer of k - 1."""
     position = 0
     for roi in range(len(sizes)):

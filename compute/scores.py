@@ -19,6 +19,9 @@ BINS = 101
 """100 bins from 0 to 10, and a last one for all that lies above: ten times the significance limit."""
 
 
+_DTYPES = ("int64", "int64", "int64", "float64", "float64", "float32", "float32", "int64")
+
+
 @dataclass(frozen=True)
 class PartialScores:
     """Summaries of lambda over the ROI pairs of dataset pairs, one entry a dataset pair.
@@ -62,17 +65,15 @@ class PartialScores:
     @classmethod
     def concatenate(cls, parts: "list[PartialScores]") -> "PartialScores":
         """Return the entries of all parts, one after the other; no part gives no entry."""
-        empty = cls(
-            *(np.empty(0, np.int64) for _ in range(3)),
-            *(np.empty(0, np.float64) for _ in range(2)),
-            *(np.empty(0, np.float32) for _ in range(2)),
-            np.empty((0, BINS), np.int64),
-        )
-        return cls(*(np.concatenate([getattr(p, f.name) for p in [empty, *parts]]) for f in fields(cls)))
+        empty = {
+            field.name: np.empty((0, BINS) if field.name == "histogram" else 0, dtype)
+            for field, dtype in zip(fields(cls), _DTYPES, strict=True)
+        }
+        return cls(**{name: np.concatenate([none, *(getattr(p, name) for p in parts)]) for name, none in empty.items()})
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _summarise(  # noqa: PLR0913, C901 (one pass over the tile: the loops are the algorithm)
+def _summarise(  # noqa: PLR0913, PLR0917 (the kernel takes arrays, not objects)
     tile: NDArray[np.float32],
     row_edges: NDArray[np.int64],
     column_edges: NDArray[np.int64],

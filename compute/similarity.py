@@ -114,6 +114,11 @@ class Columns:
     reciprocal: NDArray[np.float32]
     order: NDArray[np.int64]
 
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes, but for the offsets."""
+        return self.values.nbytes + self.reciprocal.nbytes + self.order.nbytes
+
 
 def columns(cdf: Cdf) -> Columns:
     """Lay out CDFs as the columns of a lambda tile."""
@@ -155,7 +160,7 @@ def _largest_difference(
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=_FINITE)  # type: ignore[untyped-decorator, unused-ignore]
-def _fill_tile(  # noqa: PLR0913 (the kernel takes arrays, not objects)
+def _fill_tile(  # noqa: PLR0913, PLR0917 (the kernel takes arrays, not objects)
     rows: NDArray[np.float32],
     row_reciprocal: NDArray[np.float32],
     row_support: NDArray[np.int32],

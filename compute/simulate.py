@@ -284,9 +284,7 @@ class Preset:
     def __post_init__(self) -> None:
         if min(self.clustered, self.fibrous, self.unstructured) < 0:
             fractions = f"{self.clustered} clustered and {self.fibrous} fibrous"
-            raise ValueError(
-                f"the fractions are {fractions}: they need to be positive and at most 1 together"
-            )
+            raise ValueError(f"the fractions are {fractions}: they need to be positive and at most 1 together")
         if (self.clustered > 0 and not self.n_clusters) or (self.fibrous > 0 and not self.n_fibres):
             numbers = f"n_clusters is {self.n_clusters} and n_fibres {self.n_fibres}"
             raise ValueError(f"{numbers}: a part with a fraction above 0 needs at least one number")

@@ -67,6 +67,4 @@ def tile_localizations(
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     wanted = (rows - first_row) * width + (cols - first_col)
-    return Tiling(
-        order, np.searchsorted(ordered, wanted, side="left"), np.searchsorted(ordered, wanted, side="right")
-    )
+    return Tiling(order, np.searchsorted(ordered, wanted, side="left"), np.searchsorted(ordered, wanted, side="right"))

@@ -1,6 +1,7 @@
 """The command line: ``nanolake``. Commands stand in the order of work; what they do stands in other modules."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,7 +41,17 @@ def _one_line() -> Iterator[None]:
         sys.exit(0)
     except (ValueError, KeyError, TypeError, OSError) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}"
         click.echo(f"error: {text}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        from lake import storage
+
+        if not isinstance(error, storage.ERRORS):
+            raise
+        reason = str(error).splitlines()[0]
+        click.echo(f"error: {reason}; check the URL, the network and the credentials (AWS_...)", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("interrupted; run the same command again to go on", err=True)
@@ -76,12 +87,8 @@ def main() -> None:
 )
 @click.option("--thinning", type=click.Choice(["exact", "monte-carlo"]), default="exact", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the Monte Carlo thinning.")
-@click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="Significance level at lambda = 1."
-)
-@click.option(
-    "--lambda-dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True
-)
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Significance level at lambda = 1.")
+@click.option("--lambda-dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
 def init(lake: str, **values: Any) -> None:
     """Make an empty lake.
 
@@ -94,7 +101,10 @@ def init(lake: str, **values: Any) -> None:
 
     with _one_line():
         made = pipeline.init(lake, parameters_from(values, "init"))
-        click.echo(f"lake {made.lake_id} at {made.url}; next: nanolake ingest {lake} COLLECTION", err=True)
+        click.echo(
+            f"lake {made.lake_id} at {made.url}; next: nanolake ingest {shlex.quote(lake)} COLLECTION",
+            err=True,
+        )
 
 
 @main.command()
@@ -131,9 +141,7 @@ def _generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=float,
             help="With --full: localizations per um2 of the thinned mode.",
         ),
-        click.option(
-            "--thinning", type=click.Choice(["exact", "monte-carlo"]), help="With --full: how to thin."
-        ),
+        click.option("--thinning", type=click.Choice(["exact", "monte-carlo"]), help="With --full: how to thin."),
     ):
         command = option(command)
     return command
@@ -160,11 +168,11 @@ def score(
 
     An interrupted run goes on where it was. Readers see the last finished run all the while.
     """
-    from jobs import pipeline, printing
+    from jobs import pipeline, plan, printing
 
     with _one_line():
         given = {name: value for name, value in overrides.items() if value is not None}
-        tile = tile_rois or pipeline.TILE
+        tile = tile_rois or plan.TILE
         if dry_run:
             printing.planned(pipeline.plan(lake, full=full, tile=tile, **given), lake, output)
         else:

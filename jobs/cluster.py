@@ -77,6 +77,8 @@ def local_cluster(workers: int | None = None) -> Iterator[Workers]:
             processes=False,
             memory_limit=memory,
             dashboard_address=None,
+            # Without a dashboard, distributed still asks for port 8787 and warns when another run has it.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=40,
         ) as cluster,
         distributed.Client(cluster) as client,

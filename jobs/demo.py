@@ -4,6 +4,7 @@ Six conditions in nano-org's upload form, five with 10 to 30 clusters a ROI and 
 density. They are ingested and scored in two steps, as data arrive in a lab.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -78,13 +79,13 @@ def _simulate(collection: Path, conditions: Mapping[str, str], rois: int) -> Non
 
 def _explain_growth(catalog: Catalog) -> None:
     """Print mean lambda against the number of clusters."""
-    means = catalog.means(_MODE).loc[REFERENCE]
+    means = catalog.means(_MODE).loc[REFERENCE].to_dict()
     counts = [10, 12, 15, 20, 30]
     values = [float(means[f"{n}-clusters"]) for n in counts]
     _say("mean lambda of 10 clusters a ROI against n clusters a ROI, same density:")
     for n, value in zip(counts, values, strict=True):
         click.echo(f"  {n:3d}  {value:5.2f}  {'#' * round(value * 20)}", err=True)
-    grows = all(a < b for a, b in zip(values, values[1:], strict=False))
+    grows = all(a < b for a, b in itertools.pairwise(values))
     click.echo(f"  it {'grows with every step' if grows else 'does not grow with every step'}", err=True)
 
 

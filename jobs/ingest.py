@@ -4,7 +4,7 @@ A dataset is registered when all its files were read and all its arrays are writ
 others go on without it. Whatever an interrupted ingest registered or finished is not done again.
 """
 
-import datetime
+import datetime as dt
 import getpass
 import importlib.metadata
 import json
@@ -119,7 +119,7 @@ def ingest(
     ValueError
         If a collection is not there.
     """
-    started = datetime.datetime.now(datetime.UTC)
+    started = dt.datetime.now(dt.UTC)
     outcome = Outcome()
     report = _reporter(outcome, strict=strict)
     known = _Known.of(lake)
@@ -147,40 +147,52 @@ def _reporter(outcome: Outcome, *, strict: bool) -> Report:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is registered: versions and origins of live datasets, and the last revision of every dataset."""
+    """What is registered: version and origin of the live datasets; last revision and all versions of all."""
 
     versions: dict[str, str]
     sources: dict[str, str]
     revisions: dict[str, int]
+    ever: dict[str, set[str]]
 
     @classmethod
     def of(cls, lake: Lake) -> "_Known":
         live = current.live_datasets(lake.url).select(["dataset", "version", "source"]).to_pylist()
         revisions: dict[str, int] = {}
-        for row in tables.read(lake.url, "datasets", columns=["dataset", "revision"]).to_pylist():
+        ever: dict[str, set[str]] = {}
+        history = tables.read(lake.url, "datasets", columns=["dataset", "version", "revision"])
+        for row in history.to_pylist():
             revisions[row["dataset"]] = max(row["revision"], revisions.get(row["dataset"], 0))
+            ever.setdefault(row["dataset"], set()).add(row["version"])
         return cls(
             {row["dataset"]: row["version"] for row in live},
             {row["dataset"]: row["source"] for row in live},
             revisions,
+            ever,
         )
 
+    def version(self, dataset: str, content: str) -> str:
+        """Return the version that a content has: its hash, numbered when it comes back after it was retired.
 
-def _candidates(
-    collections: Sequence[str], known: _Known, outcome: Outcome, report: Report
-) -> list[Candidate]:
+        What was scored in the meantime was not compared with the retired version, and never will be.
+        """
+        live = self.versions.get(dataset, "")
+        if live.split("-")[0] == content:
+            return live
+        earlier = sum(version.split("-")[0] == content for version in self.ever.get(dataset, ()))
+        return f"{content}-{earlier + 1}" if earlier else content
+
+
+def _candidates(collections: Sequence[str], known: _Known, outcome: Outcome, report: Report) -> list[Candidate]:
     """Return the dataset folders that can be read, and report the others."""
     folders = [folder for url in collections for folder in collection.find_datasets(url)]
     found = []
     for folder in {folder.url: folder for folder in folders}.values():
-        outcome.notes += [
-            f"{folder.name}/{name}: not a localization file, not read" for name in folder.ignored
-        ]
+        outcome.notes += [f"{folder.name}/{name}: not a localization file, not read" for name in folder.ignored]
         try:
             found.append(_candidate(folder))
         except (ValueError, OSError) as error:
             report(Problem(folder.url, str(error)))
-    titles = Counter(candidate.dataset for candidate in found)
+    titles = Counter(c.dataset for c in found if known.sources.get(c.dataset) in (None, c.folder.name))
     accepted = []
     for candidate in found:
         message = _title_clash(candidate, titles, known)
@@ -194,7 +206,7 @@ def _candidates(
 def _candidate(folder: DatasetFolder) -> Candidate:
     if folder.metadata is None:
         raise ValueError(
-            f"{collection.METADATA} is missing; write one such as this, with your own values:\n"
+            f"{collection.METADATA} is missing; write one such as that below, with your own values\n"
             f"{template(folder.name)}"
         )
     text = collection.read_bytes(folder.metadata)
@@ -223,7 +235,7 @@ def _title_clash(candidate: Candidate, titles: Counter[str], known: _Known) -> s
             f"title {title!r} is used already, by the dataset from folder {source}; choose another title, or "
             f"take that one out with `nanolake remove LAKE {candidate.dataset}`"
         )
-    if titles[candidate.dataset] > 1 and source is None:
+    if titles[candidate.dataset] > 1:
         return f"title {title!r} is used twice in this ingest; give each dataset a title of its own"
     return None
 
@@ -262,7 +274,7 @@ def _targets(
         if message := ingest_tasks.repeated_file(candidate.folder, own):
             report(Problem(candidate.folder.url, message))
             continue
-        target = _target(lake, candidate, own, whole_field=whole_field)
+        target = _target(lake, known, candidate, own, whole_field=whole_field)
         if known.versions.get(target.dataset) == target.version:
             outcome.unchanged.append(target.dataset)
         else:
@@ -271,11 +283,12 @@ def _targets(
 
 
 def _target(
-    lake: Lake, candidate: Candidate, digests: Sequence[tuple[str, str]], *, whole_field: bool
+    lake: Lake, known: _Known, candidate: Candidate, digests: Sequence[tuple[str, str]], *, whole_field: bool
 ) -> Target:
-    version = ingest_tasks.dataset_version(
-        lake, candidate.text, candidate.folder, digests, whole_field=whole_field
-    )
+    # Where every file has its outlines the option changes nothing, and must not make a new version.
+    whole_field = whole_field and not all(file.outlines for file in candidate.folder.files)
+    content = ingest_tasks.dataset_version(lake, candidate.text, candidate.folder, digests, whole_field=whole_field)
+    version = known.version(candidate.dataset, content)
     return Target(
         url=lake.url,
         prefix=paths.dataset(candidate.dataset, version),
@@ -321,9 +334,7 @@ def _build(
         _register(lake, ready, known, outcome)
 
 
-def _start_jobs(
-    waiting: deque[Target], running: dict[Any, tuple[_Job, int]], completed: Any, workers: Workers
-) -> None:
+def _start_jobs(waiting: deque[Target], running: dict[Any, tuple[_Job, int]], completed: Any, workers: Workers) -> None:
     """Start as many datasets as the workers' memory holds, and always one."""
     budget = MEMORY_SHARE * workers.memory_bytes * workers.count
     jobs = {id(job): job for job, _ in running.values()}
@@ -411,9 +422,7 @@ def _seal(job: _Job, running: dict[Any, tuple[_Job, int]], completed: Any, worke
             made,
             *(job.reads[i] for i in piece.files),
         )
-        for piece in ingest_tasks.pieces(
-            [facts.values["n_localizations"] for _, facts in sorted(job.facts.items())]
-        )
+        for piece in ingest_tasks.pieces([facts.values["n_localizations"] for _, facts in sorted(job.facts.items())])
     ]
     light = [workers.submit(ingest_tasks.rois_task, read) for read in job.reads]
     sealed = workers.submit(ingest_tasks.seal_task, job.target, bounds, names, light, writes)
@@ -422,16 +431,14 @@ def _seal(job: _Job, running: dict[Any, tuple[_Job, int]], completed: Any, worke
     completed.add(sealed)
 
 
-def _register(
-    lake: Lake, ready: Sequence[tuple[_Job, dict[str, Any]]], known: _Known, outcome: Outcome
-) -> None:
+def _register(lake: Lake, ready: Sequence[tuple[_Job, dict[str, Any]]], known: _Known, outcome: Outcome) -> None:
     """Append finished versions to the tables: files first, so that no dataset is there without them."""
     rows, files = [], []
     for job, attributes in ready:
         revision = known.revisions.get(job.target.dataset, 0) + 1
         row, own_files = ingest_tasks.table_rows(job.target, attributes, revision)
         row |= {
-            "ingested_at": datetime.datetime.now(datetime.UTC),
+            "ingested_at": dt.datetime.now(dt.UTC),
             "seconds": time.monotonic() - job.started,
         }
         rows.append(row)
@@ -441,23 +448,21 @@ def _register(
     outcome.registered += rows
 
 
-def _publish(lake: Lake, outcome: Outcome, started: datetime.datetime) -> None:
+def _publish(lake: Lake, outcome: Outcome, started: dt.datetime) -> None:
     """Append the row by which readers see what was registered, by this ingest or by one that died."""
     version = tables.version(lake.url, "datasets")
     if version > current.published(lake.url).datasets_version:
-        publish_row(
-            lake, "ingest", started, {"datasets_version": version, "n_datasets": len(outcome.registered)}
-        )
+        publish_row(lake, "ingest", started, {"datasets_version": version, "n_datasets": len(outcome.registered)})
 
 
-def publish_row(lake: Lake, kind: str, started: datetime.datetime, values: dict[str, Any]) -> None:
+def publish_row(lake: Lake, kind: str, started: dt.datetime, values: dict[str, Any]) -> None:
     """Append a row to the runs table for anything but a scoring run."""
     tables.append(lake.url, "runs", [run_row(lake, kind, started) | values])
 
 
-def run_row(lake: Lake, kind: str, started: datetime.datetime) -> dict[str, Any]:
+def run_row(lake: Lake, kind: str, started: dt.datetime) -> dict[str, Any]:
     """Return who ran what, where, when and with which parameters."""
-    finished = datetime.datetime.now(datetime.UTC)
+    finished = dt.datetime.now(dt.UTC)
     return {
         "run": f"{kind}-{started:%Y%m%dT%H%M%S.%f}",
         "kind": kind,

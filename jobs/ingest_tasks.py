@@ -1,6 +1,7 @@
 """The steps by which a dataset folder becomes a dataset version: what the workers of an ingest run."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,9 +109,7 @@ def repeated_file(folder: DatasetFolder, digests: Sequence[tuple[str, str]]) -> 
 def read_task(target: Target, index: int) -> TiledFile:
     """Read, tile and count one file; its arrays stay on the worker (a worker's task)."""
     file = target.folder.files[index]
-    return read_tiled(
-        file, target.parameters.grid, target.metadata.pixel_size_nm, whole_field=target.whole_field
-    )
+    return read_tiled(file, target.parameters.grid, target.metadata.pixel_size_nm, whole_field=target.whole_field)
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ class Piece:
     files: tuple[int, ...]
 
 
-def pieces(counts: Sequence[int], rows: int = datasets.ROWS) -> list[Piece]:
+def pieces(counts: Sequence[int], rows: int | None = None) -> list[Piece]:
     """Cut a dataset into pieces that end on chunk borders, about one a file.
 
     Examples
@@ -151,6 +150,7 @@ def pieces(counts: Sequence[int], rows: int = datasets.ROWS) -> list[Piece]:
     >>> [(p.start, p.stop, p.files) for p in pieces([5, 1, 6], rows=4)]
     [(0, 8, (0, 1, 2)), (8, 12, (2,))]
     """
+    rows = rows or datasets.ROWS
     bounds = np.concatenate(([0], np.cumsum(counts)))
     total = int(bounds[-1])
     borders = sorted({min(-(-int(b) // rows) * rows, total) for b in bounds})
@@ -160,7 +160,7 @@ def pieces(counts: Sequence[int], rows: int = datasets.ROWS) -> list[Piece]:
             stop,
             tuple(i for i in range(len(counts)) if bounds[i] < stop and bounds[i + 1] > start),
         )
-        for start, stop in zip(borders[:-1], borders[1:], strict=True)
+        for start, stop in itertools.pairwise(borders)
     ]
 
 

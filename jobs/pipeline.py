@@ -12,7 +12,7 @@ Read this first. Each function is one command of ``nanolake``; what happens insi
 Analysts come in by :func:`catalog.open_catalog`. Checking and cleaning stand in :mod:`jobs.upkeep`.
 """
 
-import datetime
+import datetime as dt
 import functools
 import os
 from collections.abc import Sequence
@@ -69,9 +69,7 @@ def score(
     return scoring.score(open_lake(url), cluster, full=full, overrides=overrides, tile=tile)
 
 
-def plan(
-    url: str | os.PathLike[str], *, full: bool = False, tile: int = TILE, **overrides: Any
-) -> Plan | None:
+def plan(url: str | os.PathLike[str], *, full: bool = False, tile: int = TILE, **overrides: Any) -> Plan | None:
     """Return what :func:`score` would do, None if there is nothing to do."""
     lake = open_lake(url)
     fresh = plans.make_plan(lake, full=full, overrides=overrides, tile=tile)
@@ -87,7 +85,7 @@ def remove(url: str | os.PathLike[str], dataset: str) -> None:
         If there is no such live dataset.
     """
     lake = open_lake(url)
-    started = datetime.datetime.now(datetime.UTC)
+    started = dt.datetime.now(dt.UTC)
     live = {row["dataset"]: row for row in current.live_datasets(lake.url).to_pylist()}
     if dataset not in live:
         raise KeyError(f"no dataset {dataset!r} in {url}; `nanolake ls {url}` lists them")
@@ -98,6 +96,4 @@ def remove(url: str | os.PathLike[str], dataset: str) -> None:
         "seconds": 0.0,
     }
     version = tables.append(lake.url, "datasets", [row])
-    publish_row(
-        lake, "remove", started, {"datasets_version": version, "n_datasets": 1, "datasets": [dataset]}
-    )
+    publish_row(lake, "remove", started, {"datasets_version": version, "n_datasets": 1, "datasets": [dataset]})

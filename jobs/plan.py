@@ -141,9 +141,7 @@ def decode(data: bytes) -> Plan:
     content = json.loads(data)
     content["datasets"], content["retired"] = pairs(content["datasets"]), pairs(content["retired"])
     content["sizes"] = sizes(content["sizes"])
-    content["base"] = tuple(
-        ScoredRun(r["run"], pairs(r["datasets"]), sizes(r["sizes"])) for r in content["base"]
-    )
+    content["base"] = tuple(ScoredRun(r["run"], pairs(r["datasets"]), sizes(r["sizes"])) for r in content["base"])
     return Plan(**content)
 
 
@@ -250,9 +248,7 @@ def check_memory(plan: Plan, memory_bytes: int) -> None:
     if need <= memory_bytes:
         return
     fits = blocks.tile_that_fits(memory_bytes, plan.width, plan.tile)
-    way_out = (
-        f"use --tile-rois {fits}" if fits else "give the workers more memory, or fewer workers with --workers"
-    )
+    way_out = f"use --tile-rois {fits}" if fits else "give the workers more memory, or fewer workers with --workers"
     raise ValueError(
         f"a tile of {plan.tile} ROIs with up to {plan.width} localizations a bin needs {need / 2**30:.2f} GiB, "
         f"and a worker has {memory_bytes / 2**30:.2f} GiB for it; {way_out}"

@@ -1,14 +1,16 @@
 """What the commands print: results to stdout as a table, CSV or JSON; remarks to stderr."""
 
+import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -29,21 +31,29 @@ _LISTED = (
 )  # fmt: skip
 
 
-def rows(records: Sequence[dict[str, Any]], columns: Sequence[str], output: str) -> None:
-    """Print records; a table shows the named columns, CSV and JSON show all."""
+def rows(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], output: str, header: Sequence[str] = ()) -> None:
+    """Print records: a table with the named columns, CSV and JSON with all; the header is for a CSV of none."""
     if output == "json":
         click.echo(json.dumps([_plain(record) for record in records], indent=1))
     elif output == "csv":
         buffer = io.StringIO()
-        pd.DataFrame(list(records)).to_csv(buffer, index=False)
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(records[0] if records else header or columns)
+        writer.writerows([_csv_cell(value) for value in record.values()] for record in records)
         click.echo(buffer.getvalue(), nl=False)
     elif records:
         _table(records, columns)
 
 
+def _csv_cell(value: Any) -> Any:
+    """Return a value of one CSV cell; lists as JSON, nothing for what is unknown."""
+    plain = _plain(value)
+    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, (list, dict)) else plain
+
+
 def _plain(value: Any) -> Any:
     """Return a value that JSON holds: no NaN, times as text."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
@@ -56,7 +66,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _table(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def _table(records: Sequence[Mapping[Any, Any]], columns: Sequence[str]) -> None:
     table = Table(box=None, pad_edge=False)
     numeric = {c for c in columns if all(isinstance(r[c], (int, float)) or r[c] is None for r in records)}
     for column in columns:
@@ -64,8 +74,9 @@ def _table(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     for record in records:
         table.add_row(*(_cell(record[column]) for column in columns))
     console = Console(soft_wrap=False)
-    # A pipe has no width of its own: do not fold there.
-    Console(width=console.width if console.is_terminal else 10_000).print(table)
+    # A pipe has no width of its own: do not fold there. Brackets and colons in a title are no markup.
+    width = console.width if console.is_terminal else 10_000
+    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
 
 
 def _cell(value: Any) -> str:
@@ -82,10 +93,13 @@ def ingested(outcome: Outcome, output: str) -> None:
     """Print what an ingest registered; problems and remarks go to stderr, a line each."""
     for note in outcome.notes:
         click.echo(f"note: {note}", err=True)
-    for problem in outcome.problems:
-        click.echo(f"error: {problem.folder}: {problem.message}", err=True)
+    texts = [problem.message.partition("\n") for problem in outcome.problems]
+    for problem, (line, _, _) in zip(outcome.problems, texts, strict=True):
+        click.echo(f"error: {problem.folder.removeprefix('file://')}: {line}", err=True)
+    for template in [rest for _, _, rest in texts if rest][:1]:
+        click.echo(template, err=True)
     ordered = sorted(outcome.registered, key=lambda row: row["dataset"])
-    rows(ordered, _INGESTED, output)
+    rows(ordered, _INGESTED, output, tables.DATASETS.names)
     click.echo(
         f"{len(outcome.registered)} datasets registered, {len(outcome.unchanged)} unchanged, "
         f"{len(outcome.problems)} problems",
@@ -148,20 +162,39 @@ def parse_conditions(conditions: Sequence[str]) -> tuple[str, dict[str, Any]]:
     Examples
     --------
     >>> parse_conditions(["protein=TIGIT", "modality=PALM,PAINT", "n_rois=10..", "NK"])
-    ('NK', {'protein': 'TIGIT', 'modality': ['PALM', 'PAINT'], 'n_rois': (10, None)})
+    ('NK', {'protein': 'TIGIT', 'modality': ['PALM,PAINT', 'PALM', 'PAINT'], 'n_rois': (10, None)})
     """
     words = [c for c in conditions if "=" not in c]
-    filters = dict(c.split("=", 1) for c in conditions if "=" in c)
-    return " ".join(words), {name.strip(): _value(text.strip()) for name, text in filters.items()}
+    filters: dict[str, Any] = {}
+    for condition in conditions:
+        name, found, text = (part.strip() for part in condition.partition("="))
+        if found and name in filters:
+            raise ValueError(f"{name} is given twice; write alternatives behind one sign: {name}=A,B")
+        if found:
+            filters[name] = _value(text, _is_text(name)) if text else None
+    return " ".join(words), filters
 
 
-def _value(text: str) -> Any:
+def _is_text(column: str) -> bool:
+    """Return whether a column holds texts or lists of them."""
+    if column not in tables.DATASETS.names:
+        return False
+    kind = tables.DATASETS.field(column).type
+    return bool(pa.types.is_string(kind) or pa.types.is_list(kind))
+
+
+def _value(text: str, is_text: bool) -> Any:
+    """Return what a condition asks for; texts are not taken for numbers, and may hold commas themselves."""
+    if is_text:
+        return [text, *(part.strip() for part in text.split(","))] if "," in text else text
     if ".." in text:
         low, high = text.split("..", 1)
-        return (_value(low) if low else None, _value(high) if high else None)
-    if "," in text:
-        return [_value(part.strip()) for part in text.split(",")]
-    named = {"true": True, "yes": True, "false": False, "no": False, "": None}
+        return (_number(low) if low else None, _number(high) if high else None)
+    return [_number(part.strip()) for part in text.split(",")] if "," in text else _number(text)
+
+
+def _number(text: str) -> Any:
+    named = {"true": True, "yes": True, "false": False, "no": False}
     if text.lower() in named:
         return named[text.lower()]
     for kind in (int, float):
@@ -174,7 +207,8 @@ def _value(text: str) -> Any:
 
 def datasets(catalog: Catalog, output: str) -> None:
     """Print the datasets of a catalog."""
-    rows(catalog.datasets.sort_values("dataset").to_dict("records"), _LISTED, output)
+    frame = catalog.datasets.sort_values("dataset")
+    rows(frame.to_dict("records"), _LISTED, output, list(frame.columns))
     if output == "table":
         click.echo(f"{len(catalog)} datasets", err=True)
 
@@ -200,9 +234,7 @@ def dataset(catalog: Catalog, name: str, output: str) -> None:
     for mode, found in similarity.items():
         if found:
             sd = "" if found["sd"] is None else f" +- {found['sd']:.3f}"
-            click.echo(
-                f"{'self-similarity':22} {found['mean']:.3f}{sd} ({mode}, {found['n_pairs']:,} ROI pairs)"
-            )
+            click.echo(f"{'self-similarity':22} {found['mean']:.3f}{sd} ({mode}, {found['n_pairs']:,} ROI pairs)")
     click.echo()
     _table(
         files,
@@ -221,12 +253,13 @@ def dataset(catalog: Catalog, name: str, output: str) -> None:
 
 def ranking(hits: pd.DataFrame, output: str) -> None:
     """Print a ranking, and say which datasets it could not hold."""
-    rows(hits.to_dict("records"), tuple(c for c in hits.columns if c not in ("title", "min", "max")), output)
+    shown = tuple(c for c in hits.columns if c not in ("title", "min", "max"))
+    rows(hits.to_dict("records"), shown, output, list(hits.columns))
     for key, reason in (
         ("waiting", "not scored yet, run `nanolake score`"),
         ("excluded", f"no ROI for the {hits.attrs['mode']} mode"),
     ):
         names = hits.attrs[key]
         if names:
-            shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            click.echo(f"note: {len(names)} datasets left out ({reason}): {shown}", err=True)
+            listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            click.echo(f"note: {len(names)} datasets left out ({reason}): {listed}", err=True)

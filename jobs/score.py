@@ -1,6 +1,7 @@
 """Score: plan what is missing, have the workers compute it, merge the scores, publish them in one row."""
 
-import datetime
+import contextlib
+import datetime as dt
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ def score(
 
 
 def _run(lake: Lake, plan: Plan, cluster: Cluster) -> Scored:
-    started = datetime.datetime.now(datetime.UTC)
+    started = dt.datetime.now(dt.UTC)
     with cluster() as workers:
         plans.check_memory(plan, int(workers.memory_bytes * MEMORY_SHARE))
         clock = time.monotonic()
@@ -198,7 +199,7 @@ def _run_tasks(title: str, tasks: list[Task], workers: Workers, pairs_per_tile: 
             advance(tiles or 1, note)
 
 
-def merge_and_publish(lake: Lake, plan: Plan, started: datetime.datetime, workers: int) -> None:
+def merge_and_publish(lake: Lake, plan: Plan, started: dt.datetime, workers: int) -> None:
     """Merge the partial scores, append them, and publish the run with one row.
 
     Raises
@@ -208,10 +209,9 @@ def merge_and_publish(lake: Lake, plan: Plan, started: datetime.datetime, worker
     """
     _store_checksums(lake, plan)
     batches = pa.RecordBatchReader.from_batches(tables.SCORES, _score_batches(lake, plan))
-    try:
+    # Committed already by this very run, before it was interrupted, or by its twin: the rows are the same.
+    with contextlib.suppress(AlreadyCommittedError):
         tables.append_once(lake.url, "scores", batches, f"{plan.generation}/{plan.run}", 1)
-    except AlreadyCommittedError:
-        pass  # this very run, before it was interrupted or by its twin: the rows are the same
     row = run_row(lake, "score", started) | {
         "run": plan.run,
         "generation": plan.generation,
@@ -239,9 +239,7 @@ def _store_checksums(lake: Lake, plan: Plan) -> None:
         names = [score_tasks.cdf_name(block) for block in range(panel.row_blocks)]
         found = [json.loads(_partial(lake, plan, mode, name)) for name in names]
         for batch in plans.batches_of(plan, mode):
-            found.append(
-                score_tasks.decode_partial(_partial(lake, plan, mode, score_tasks.tiles_name(batch)))[1]
-            )
+            found += [score_tasks.decode_partial(_partial(lake, plan, mode, score_tasks.tiles_name(batch)))[1]]
         merged: datasets.Checksums = {}
         for part in found:
             for name, chunks in part.items():

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, fields
 
 import numpy as np
+import zict
+from numcodecs import zstd
 
 from catalog.rois import roi_histograms
 from compute import scores, similarity
@@ -21,8 +23,8 @@ from jobs.plan import Plan
 from lake import datasets, paths, storage
 from lake import similarity as panels
 
-_CACHED_BLOCKS = 4
-"""Row blocks and column tiles that a worker keeps: consecutive tasks share a row block."""
+_CACHE_BYTES = 128 * 2**20
+"""Column tiles that a worker process keeps."""
 
 
 @functools.lru_cache(maxsize=4)
@@ -40,9 +42,7 @@ def cdf_task(url: str, generation: str, run: str, mode: str, block: int) -> None
     parts = []
     for owner, low, high in zip(owners, edges[:-1], edges[1:], strict=True):
         begin = start + low - first[owner]
-        parts.append(
-            roi_histograms(url, plan.datasets[owner], mode, plan.scoring, int(begin), int(begin + high - low))
-        )
+        parts.append(roi_histograms(url, plan.datasets[owner], mode, plan.scoring, int(begin), int(begin + high - low)))
     cdf = _stack([similarity.cumulate(histograms) for histograms, _ in parts])
     roi = np.concatenate([indices for _, indices in parts])
     sums = panels.write_cdf(url, plan.panel_path(mode), start, (cdf.values, cdf.occupied, cdf.support), roi)
@@ -67,7 +67,7 @@ def cdf_name(block: int) -> str:
 
 def tiles_name(batch: Batch) -> str:
     """Return the name of the object that a finished batch of tiles leaves."""
-    return f"tiles-{batch.row:06d}-{batch.columns[0]:06d}.npz"
+    return f"tiles-{batch.row:06d}-{batch.columns[0]:06d}.npz.zst"
 
 
 def row_prefix(row: int) -> str:
@@ -75,14 +75,19 @@ def row_prefix(row: int) -> str:
     return f"tiles-{row:06d}-"
 
 
-@functools.lru_cache(maxsize=_CACHED_BLOCKS)
-def _cdf(url: str, ranges: tuple[panels.PanelRange, ...]) -> Cdf:
-    return Cdf(*panels.read_cdf(url, ranges))
+_COLUMNS: zict.LRU[tuple[str, tuple[panels.PanelRange, ...]], Columns] = zict.LRU(
+    _CACHE_BYTES, {}, weight=lambda _, columns: columns.nbytes
+)
 
 
-@functools.lru_cache(maxsize=_CACHED_BLOCKS)
 def _columns(url: str, ranges: tuple[panels.PanelRange, ...]) -> Columns:
-    return similarity.columns(_cdf(url, ranges))
+    """Return the CDFs of a column tile, laid out for the kernel; every row block needs them again."""
+    key = (url, ranges)
+    try:
+        return _COLUMNS[key]
+    except KeyError:
+        found = _COLUMNS[key] = similarity.columns(Cdf(*panels.read_cdf(url, ranges)))
+        return found
 
 
 def tiles_task(url: str, generation: str, run: str, mode: str, batch: Batch) -> None:
@@ -90,7 +95,7 @@ def tiles_task(url: str, generation: str, run: str, mode: str, batch: Batch) -> 
     plan = _plan(url, generation, run)
     panel, stored = plan.panel(mode), plan.panels(mode)
     start, stop = panel.rows(batch.row)
-    rows = _cdf(url, tuple(panels.panel_ranges(stored, panel.n_before + start, panel.n_before + stop)))
+    rows = Cdf(*panels.read_cdf(url, panels.panel_ranges(stored, panel.n_before + start, panel.n_before + stop)))
     row_segments = segment_edges(plan.all_sizes(mode), panel.n_before + start, panel.n_before + stop)
     output = panels.open_lambda(url, plan.panel_path(mode))
     parts, sums = [], {}
@@ -116,14 +121,14 @@ def tiles_task(url: str, generation: str, run: str, mode: str, batch: Batch) -> 
 
 
 def encode_partial(parts: PartialScores, sums: datasets.Checksums) -> bytes:
-    """Return partial scores and tile checksums as the bytes of an ``.npz``."""
+    """Return partial scores and tile checksums as the bytes of a compressed ``.npz``: most histograms are sparse."""
     buffer = io.BytesIO()
     np.savez(buffer, checksums=np.frombuffer(json.dumps(sums).encode(), np.uint8), **asdict(parts))
-    return buffer.getvalue()
+    return bytes(zstd.compress(buffer.getvalue(), 1))
 
 
 def decode_partial(data: bytes) -> tuple[PartialScores, datasets.Checksums]:
     """Return what :func:`encode_partial` was given."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as content:
+    with np.load(io.BytesIO(zstd.decompress(data)), allow_pickle=False) as content:
         parts = PartialScores(*(content[field.name] for field in fields(PartialScores)))
         return parts, json.loads(content["checksums"].tobytes())

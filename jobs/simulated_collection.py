@@ -125,9 +125,7 @@ def describe(preset: Preset) -> str:
         clusters = " or ".join(map(str, preset.n_clusters))
         parts.append(f"{preset.clustered:.0%} in {clusters} Gaussian clusters ({shape})")
     if preset.fibrous > 0:
-        shape = (
-            f"{preset.orientation} directions, {preset.placement} spacing, width {preset.fibre_width_nm:g} nm"
-        )
+        shape = f"{preset.orientation} directions, {preset.placement} spacing, width {preset.fibre_width_nm:g} nm"
         fibres = " or ".join(map(str, preset.n_fibres))
         parts.append(f"{preset.fibrous:.0%} on {fibres} fibres ({shape})")
     if preset.unstructured > 0:
@@ -153,9 +151,7 @@ def _dataset_folders(folder: Path, titles: Iterable[str]) -> list[Path]:
     for title in titles:
         dataset = slug(title)
         if dataset in titles_by_id:
-            raise ValueError(
-                f"titles {titles_by_id[dataset]!r} and {title!r} both have the id {dataset!r}: change one"
-            )
+            raise ValueError(f"titles {titles_by_id[dataset]!r} and {title!r} both have the id {dataset!r}: change one")
         if (folder / dataset).exists():
             raise ValueError(f"{folder / dataset} is already there: choose another folder or remove it")
         titles_by_id[dataset] = title

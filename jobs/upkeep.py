@@ -1,6 +1,6 @@
 """Checking a lake against its checksums, and deleting what nobody needs any more."""
 
-import datetime
+import datetime as dt
 import json
 import time
 from dataclasses import dataclass
@@ -49,9 +49,7 @@ def verify(lake: Lake, seed: int = 0) -> Verified:
         Seed of the sample.
     """
     published = current.published(lake.url)
-    live = (
-        current.live_datasets(lake.url, published.datasets_version).select(["dataset", "version"]).to_pylist()
-    )
+    live = current.live_datasets(lake.url, published.datasets_version).select(["dataset", "version"]).to_pylist()
     problems: list[str] = []
     generation = open_generation(lake, published) if published.generation else None
     n_panels, values = 0, 0
@@ -82,9 +80,7 @@ def _verify_panel(generation: Generation, index: int, mode: str) -> list[str]:
     return [p for name, chunks in sums.items() for p in datasets.verify_array(url, f"{panel}/{name}", chunks)]
 
 
-def _verify_values(
-    generation: Generation, index: int, mode: str, rng: np.random.Generator
-) -> tuple[int, list[str]]:
+def _verify_values(generation: Generation, index: int, mode: str, rng: np.random.Generator) -> tuple[int, list[str]]:
     """Compute lambda of some ROI pairs of a panel again, from the stored CDFs."""
     url = generation.lake.url
     stored = generation.panels(mode)
@@ -103,9 +99,7 @@ def _verify_values(
             other = similarity.columns(Cdf(*panels.read_cdf(url, ranges)))
             value = similarity.lambda_tile(one, other, generation.parameters.alpha)[0, 0].astype(matrix.dtype)
             if value != kept[column]:
-                wrong.append(
-                    f"{path}/lambda row {row} column {column}: {kept[column]}, computed again {value}"
-                )
+                wrong.append(f"{path}/lambda row {row} column {column}: {kept[column]}, computed again {value}")
     except Exception as error:  # noqa: BLE001 (whatever damaged chunks make the codecs raise)
         return 0, [f"{path}: cannot be computed again ({type(error).__name__}: {error})"]
     return len(columns), wrong
@@ -128,7 +122,7 @@ class Vacuumed:
 
 
 def vacuum(lake: Lake, older_than_days: float = 7.0, *, dry_run: bool = False) -> Vacuumed:
-    """Delete dataset versions, generations and runs that nothing published refers to.
+    """Delete dataset versions, generations and runs that nothing published refers to, and partial results.
 
     Parameters
     ----------
@@ -139,16 +133,15 @@ def vacuum(lake: Lake, older_than_days: float = 7.0, *, dry_run: bool = False) -
     dry_run : bool
         Only say what would be deleted.
     """
-    started = datetime.datetime.now(datetime.UTC)
+    started = dt.datetime.now(dt.UTC)
     limit = time.time() - older_than_days * 86400
     published = current.published(lake.url)
     needed = _needed(lake, published.generation, published.runs)
     prefixes, nbytes = [], 0
-    for prefix in _all_prefixes(lake):
-        if prefix in needed:
-            continue
-        found = list(storage.keys(lake.url, prefix))
-        if any(changed > limit for _, _, changed in found):
+    partials = [paths.partials(published.generation, run) for run in published.runs if published.generation]
+    for prefix in [*_all_prefixes(lake), *partials]:
+        found = [] if prefix in needed else list(storage.keys(lake.url, prefix))
+        if not found or any(changed > limit for _, _, changed in found):
             continue
         prefixes.append(prefix)
         nbytes += sum(size for _, size, _ in found)

@@ -6,7 +6,7 @@ A dataset folder holds localization files, outlines named ``<file stem>_ROI*.csv
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -105,8 +105,20 @@ def find_datasets(url: str | os.PathLike[str]) -> list[DatasetFolder]:
 def _entries(filesystem: Any, folder: str) -> list[dict[str, Any]]:
     entries = filesystem.ls(folder, detail=True, refresh=True)
     return [
-        e for e in entries if _name(e["name"]) and not _name(e["name"]).startswith((".", "~$", "__MACOSX"))
+        _followed(filesystem, e)
+        for e in entries
+        if _name(e["name"]) and not _name(e["name"]).startswith((".", "~$", "__MACOSX"))
     ]
+
+
+def _followed(filesystem: Any, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what a link leads to; a broken one is a file, so that reading it says what is wrong."""
+    if not entry.get("islink"):
+        return entry
+    try:
+        return dict(filesystem.info(entry["name"]))
+    except OSError:
+        return entry | {"type": "file"}
 
 
 def _name(path: str) -> str:
@@ -195,9 +207,7 @@ def read_bytes(url: str) -> bytes:
 def open_source(file: LocalizationFile) -> Source:
     """Open a localization file for its reader: memory-mapped where it is local, else downloaded."""
     filesystem, path = fsspec.core.url_to_fs(file.url)
-    local = "file" in (
-        filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-    )
+    local = "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,))
     if local and file.nbytes:
         with pa.memory_map(path) as mapped:
             data = mapped.read_buffer()
@@ -216,7 +226,7 @@ def digest(file: LocalizationFile) -> tuple[str, str]:
 
 
 def file_at(url: str | os.PathLike[str], outlines: Sequence[str | os.PathLike[str]] = ()) -> LocalizationFile:
-    """Describe a single localization file, with the outlines that somebody names for it.
+    """Describe a single localization file, with the outlines that somebody names for it, or those beside it.
 
     Raises
     ------
@@ -228,15 +238,10 @@ def file_at(url: str | os.PathLike[str], outlines: Sequence[str | os.PathLike[st
     if not filesystem.isfile(path):
         raise ValueError(f"{text}: no such file")
     folder = path.rsplit("/", 1)[0]
-    sides = [e for e in _entries(filesystem, folder) if e["name"].lower().endswith(_SIDE_SUFFIXES)]
-    return LocalizationFile(
-        url=str(filesystem.unstrip_protocol(path)),
-        name=_name(path),
-        nbytes=int(filesystem.size(path) or 0),
-        outlines=tuple(os.fspath(o) for o in outlines),
-        siblings=tuple(
-            _url(filesystem, e)
-            for e in sides
-            if _name(e["name"]).startswith(_stem(_name(path))) and e["size"] <= _MAX_SIDE_BYTES
-        ),
-    )
+    found = _classify(filesystem, folder, _entries(filesystem, folder))
+    beside = {file.name: file for file in found.files}.get(_name(path))
+    named = tuple(os.fspath(o) for o in outlines)
+    if beside is not None:
+        return replace(beside, outlines=named or beside.outlines)
+    # A name that no dataset folder would take for a localization file, but somebody asked for it.
+    return LocalizationFile(str(filesystem.unstrip_protocol(path)), _name(path), filesystem.size(path), named, ())

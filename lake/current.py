@@ -28,15 +28,17 @@ def live_datasets(url: str, version: int | None = None) -> pa.Table:
         Version of the table; by default the newest, published or not.
     """
     rows = tables.read(url, "datasets", version=version)
-    order = pc.sort_indices(
-        rows.select(["revision", "ingested_at", "version"]),
-        sort_keys=[("revision", "ascending"), ("ingested_at", "ascending"), ("version", "ascending")],
-    ).to_numpy()
     codes = rows["dataset"].combine_chunks().dictionary_encode().indices.to_numpy()
-    last = np.full(codes.max(initial=-1) + 1, -1)
+    n_datasets = codes.max(initial=-1) + 1
+    if n_datasets == rows.num_rows:
+        return rows.filter(pc.equal(rows["state"], "live")).combine_chunks()
+    keys = [(name, "ascending") for name in ("revision", "ingested_at", "version")]
+    order = pc.sort_indices(rows, sort_keys=keys).to_numpy()
+    last = np.full(n_datasets, -1)
     last[codes[order]] = order  # of equal indices the last assignment stays
-    newest = rows.take(pa.array(np.sort(last)))
-    return newest.filter(pc.equal(newest["state"], "live"))
+    newest = np.zeros(rows.num_rows, np.bool_)
+    newest[last] = True
+    return rows.filter(pc.and_(pa.array(newest), pc.equal(rows["state"], "live"))).combine_chunks()
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,7 @@ def scored_runs(url: str, generation: str | None, runs: Sequence[str]) -> list[S
     """Return the ROIs of the runs of a generation, in sequence."""
     if generation is None or not runs:
         return []
-    rows = tables.read(
-        url, "runs", columns=(*_ROI_COLUMNS, "generation"), filters=[("generation", "=", generation)]
-    )
+    rows = tables.read(url, "runs", columns=(*_ROI_COLUMNS, "generation"), filters=[("generation", "=", generation)])
     by_run = {row["run"]: row for row in rows.to_pylist()}
     return [
         ScoredRun(

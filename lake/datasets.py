@@ -118,9 +118,7 @@ def missing(name: str) -> float:
     return np.nan if COLUMNS[name].dtype.startswith("float") else -1
 
 
-def write_localizations(
-    url: str, prefix: str, start: int, columns: Mapping[str, NDArray[Any]], n: int
-) -> Checksums:
+def write_localizations(url: str, prefix: str, start: int, columns: Mapping[str, NDArray[Any]], n: int) -> Checksums:
     """Write whole chunks of the localization arrays.
 
     Parameters
@@ -169,9 +167,7 @@ def write_rois(
     sums: Checksums = {}
     for name, values in rois.items():
         unit, meaning = _ROI_MEANINGS[name]
-        layout = Layout(
-            values.shape, (_ROI_ROWS,), str(values.dtype), ("roi",), {"unit": unit, "meaning": meaning}
-        )
+        layout = Layout(values.shape, (_ROI_ROWS,), str(values.dtype), ("roi",), {"unit": unit, "meaning": meaning})
         sums[f"rois/{name}"] = write_array(url, f"{prefix}/rois/{name}", values, layout)
     layout = Layout(
         histograms.shape,
@@ -184,9 +180,7 @@ def write_rois(
     return sums
 
 
-def write_outlines(
-    url: str, prefix: str, rings: Sequence[NDArray[np.float64]], files: Sequence[int]
-) -> Checksums:
+def write_outlines(url: str, prefix: str, rings: Sequence[NDArray[np.float64]], files: Sequence[int]) -> Checksums:
     """Write cell outlines: vertices (v x 2, nm) of all, where each starts, and the file of each."""
     offsets = np.concatenate(([0], np.cumsum([len(ring) for ring in rings]))).astype(np.int64)
     vertices = np.concatenate([np.empty((0, 2)), *rings])
@@ -197,9 +191,7 @@ def write_outlines(
     }
     sums: Checksums = {}
     for name, (values, dims, meaning) in arrays.items():
-        layout = Layout(
-            values.shape, (_ROI_ROWS, 2)[: values.ndim], str(values.dtype), dims, {"meaning": meaning}
-        )
+        layout = Layout(values.shape, (_ROI_ROWS, 2)[: values.ndim], str(values.dtype), dims, {"meaning": meaning})
         sums[f"outlines/{name}"] = write_array(url, f"{prefix}/outlines/{name}", values, layout)
     return sums
 
@@ -230,9 +222,7 @@ def open_array(url: str, path: str) -> zarr.Array[Any]:
     try:
         return zarr.open_array(storage.zarr_store(url), path=path, mode="r")
     except FileNotFoundError:
-        raise ValueError(
-            f"{url}/{path}: array is missing; was its version vacuumed? Open the catalog anew"
-        ) from None
+        raise ValueError(f"{url}/{path}: array is missing; was its version vacuumed? Open the catalog anew") from None
 
 
 def read_array(url: str, path: str) -> NDArray[Any]:

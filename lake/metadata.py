@@ -34,9 +34,7 @@ _UNIPROT = re.compile(r"([OPQ][0-9][A-Z0-9]{3}[0-9]|[A-NR-Z][0-9]([A-Z][A-Z0-9]{
 _DOI = re.compile(r"(?:(?:https?://)?(?:dx\.)?doi\.org/|doi:\s*)?(10\.[0-9]{4,9}/\S+)", re.IGNORECASE)
 # The address may stand beside a name: Jane Doe <jane@lab.org>.
 _CONTACT = r"(.*[\s<])?([^@\s<>]+@[^@\s<>]+\.[^@\s<>]+|https?://\S+)>?"
-_LETTER = re.compile(
-    r"(?:GREEK|LATIN) (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:FINAL |DOTLESS )?([A-Z]+)( WITH .*)?"
-)
+_LETTER = re.compile(r"(?:GREEK|LATIN) (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:FINAL |DOTLESS )?([A-Z]+)( WITH .*)?")
 
 _TEMPLATE = """\
 # The metadata of one dataset: one protein, imaged and processed in one way.
@@ -142,9 +140,7 @@ def _fixed(value: bool) -> bool:
 type _Line = Annotated[str, AfterValidator(_line)]
 _OneOrMore = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 type _Lines = Annotated[tuple[_Line, ...], _OneOrMore]
-type _Link = Annotated[
-    _Line, _matching(r"(https?|ftp|s3)://\S+", "a link that starts with https:// or s3://")
-]
+type _Link = Annotated[_Line, _matching(r"(https?|ftp|s3)://\S+", "a link that starts with https:// or s3://")]
 
 
 class DatasetMetadata(BaseModel):

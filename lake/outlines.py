@@ -219,9 +219,7 @@ def whole_field_tiles(x_nm: NDArray[np.float64], y_nm: NDArray[np.float64], grid
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     _refuse_too_many(bounds_nm, grid, "the localizations span")
     col_low, row_low, col_high, row_high = grid.tiles(bounds_nm).tolist()
-    rows, cols = np.meshgrid(
-        np.arange(row_low, row_high + 1), np.arange(col_low, col_high + 1), indexing="ij"
-    )
+    rows, cols = np.meshgrid(np.arange(row_low, row_high + 1), np.arange(col_low, col_high + 1), indexing="ij")
     return rows.ravel(), cols.ravel()
 
 

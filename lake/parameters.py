@@ -112,17 +112,25 @@ def open_lake(url: str | os.PathLike[str]) -> Lake:
     Raises
     ------
     ValueError
-        If there is no lake at the URL, or its format is newer than this version reads.
+        If there is no lake at the URL, its ``lake.yaml`` is damaged, or its format is newer than this version
+        reads.
     """
     normalised = storage.normalise(url)
     folder = storage.local_path(normalised)
     if folder is not None and not folder.is_dir():
         raise ValueError(f"{os.fspath(url)}: no lake here; make one with `nanolake init {os.fspath(url)}`")
     try:
-        content = yaml.safe_load(storage.read(normalised, paths.LAKE))
+        text = storage.read(normalised, paths.LAKE)
     except KeyError:
         raise ValueError(
             f"{os.fspath(url)}: no lake here (no {paths.LAKE}); make one with `nanolake init {os.fspath(url)}`"
+        ) from None
+    try:
+        content = dict(yaml.safe_load(text))
+        content = {name: content[name] for name in ("format_version", "lake_id", "parameters")}
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"{os.fspath(url)}: {paths.LAKE} is damaged; it never changes, so copy it back from a backup"
         ) from None
     if content["format_version"] > paths.FORMAT_VERSION:
         raise ValueError(

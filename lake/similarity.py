@@ -5,6 +5,7 @@ Only tiles on or below the diagonal are written: lambda is symmetric, and the va
 row of the later one.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,15 +154,21 @@ def read_cdf(
     values = np.ones((len(support), width), np.float32)
     row = 0
     for r in ranges:
-        array = datasets.open_array(url, f"{r.path}/cdf")
+        array = _opened(url, f"{r.path}/cdf")
         stored = min(width, array.shape[1])
         values[row : row + r.stop - r.start, :stored] = array[r.start : r.stop, :stored]
         row += r.stop - r.start
     return values, occupied, support
 
 
+@functools.lru_cache(maxsize=512)
+def _opened(url: str, path: str) -> zarr.Array[Any]:
+    """Open a panel's array once a process: opening costs as much as reading a tile."""
+    return datasets.open_array(url, path)
+
+
 def _rows(url: str, r: PanelRange, name: str) -> NDArray[Any]:
-    return np.asarray(datasets.open_array(url, f"{r.path}/{name}")[r.start : r.stop])
+    return np.asarray(_opened(url, f"{r.path}/{name}")[r.start : r.stop])
 
 
 def open_lambda(url: str, path: str) -> zarr.Array[Any]:

@@ -15,11 +15,15 @@ import google_crc32c
 import numpy as np
 import obstore
 import zarr.storage
+from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
-from obstore.exceptions import AlreadyExistsError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import LocalStore, S3Store
 
 SCHEMES = ("file", "s3")
+
+ERRORS = (BaseError, DeltaError)
+"""What a storage raises when it cannot be reached, refuses access or is damaged; the first line says what."""
 
 
 def normalise(url: str | os.PathLike[str]) -> str:
@@ -28,7 +32,7 @@ def normalise(url: str | os.PathLike[str]) -> str:
     Raises
     ------
     ValueError
-        If the scheme is neither a folder nor S3.
+        If the scheme is neither a folder nor S3, or no bucket is named.
 
     Examples
     --------
@@ -43,6 +47,10 @@ def normalise(url: str | os.PathLike[str]) -> str:
     scheme = text.split("://", 1)[0]
     if scheme not in SCHEMES:
         raise ValueError(f"{text}: a lake lies in a folder or on s3://bucket/prefix, not on {scheme}://")
+    if scheme == "file":
+        return Path(unquote(urlparse(text).path)).absolute().as_uri()
+    if not urlparse(text).netloc:
+        raise ValueError(f"{text}: no bucket; write s3://bucket/prefix")
     return text.rstrip("/")
 
 
@@ -69,7 +77,10 @@ def object_store(url: str) -> LocalStore | S3Store:
     """Return the object store of a normalised URL; one for a process, because it holds the connections."""
     folder = local_path(url)
     if folder is not None:
-        return LocalStore(folder, mkdir=True)
+        try:
+            return LocalStore(folder, mkdir=True)
+        except OSError as error:
+            raise ValueError(f"{folder}: no folder can be made here ({error}); choose another place") from None
     options = _s3_options()
     allow_http = options.pop("allow_http", "false") == "true"
     return S3Store.from_url(url, config=options, client_options={"allow_http": allow_http})  # type: ignore[arg-type, unused-ignore]

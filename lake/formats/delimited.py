@@ -23,6 +23,7 @@ HEAD_BYTES = 65536
 
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ("\t", ";", ",")
+_UNEVEN_ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+)")
 _BAD_NUMBER = re.compile(r"In CSV column #(\d+): Row #(\d+): .*?invalid value '(.*)'", re.DOTALL)
 _EXPORT_AGAIN = "repair that line, or export the file again"
 
@@ -135,12 +136,6 @@ def read_columns(source: Source, header: Header, dtypes: Mapping[str, str]) -> d
     rows = source.data.slice(header.start)
     if rows.size == 0:
         return {name: np.empty(0, dtype) for name, dtype in dtypes.items()}
-    uneven: list[Any] = []
-
-    def keep(row: Any) -> str:
-        uneven.append(row)
-        return "error"
-
     # Arrow's names have to differ, and a header may leave several empty: positions stand in for them.
     positions = {name: str(header.names.index(name)) for name in dtypes}
     try:
@@ -150,7 +145,7 @@ def read_columns(source: Source, header: Header, dtypes: Mapping[str, str]) -> d
             read_options=pa_csv.ReadOptions(
                 column_names=[str(position) for position in range(len(header.names))], use_threads=False
             ),
-            parse_options=pa_csv.ParseOptions(delimiter=header.delimiter, invalid_row_handler=keep),
+            parse_options=pa_csv.ParseOptions(delimiter=header.delimiter),
             convert_options=pa_csv.ConvertOptions(
                 column_types={positions[name]: pa.type_for_alias(dtype) for name, dtype in dtypes.items()},
                 include_columns=list(positions.values()),
@@ -158,7 +153,7 @@ def read_columns(source: Source, header: Header, dtypes: Mapping[str, str]) -> d
             ),
         )
     except pa.ArrowException as error:
-        raise _bad_row(source, header, uneven, str(error)) from None
+        raise _bad_row(source, header, str(error)) from None
     return {name: table.column(position).to_numpy() for name, position in positions.items()}
 
 
@@ -185,25 +180,26 @@ def _refuse_duplicates(source: Source, header: Header) -> None:
 
 
 def _decimal_point(rows: pa.Buffer, delimiter: str) -> str:
-    """Return the decimal sign; a wrong guess cannot pass, the other sign is then not part of a number."""
+    """Return the decimal sign of a sample; further down the other one is not part of a number and refused."""
     sample = bytes(rows[:HEAD_BYTES])
     return "," if delimiter != "," and sample.count(b",") > sample.count(b".") else "."
 
 
-def _bad_row(source: Source, header: Header, uneven: list[Any], message: str) -> UnreadableFile:
+def _bad_row(source: Source, header: Header, message: str) -> UnreadableFile:
     """Turn Arrow's error into ours, with the line of the file."""
-    if uneven:
-        row = uneven[0]
-        line, last = _line_of_row(source, header, row.number)
-        cut = ", the last line: the file may have been cut off" if last else ""
-        reason = f"line {line} has {row.actual_columns} fields, the header {row.expected_columns}{cut}"
+    # Not ParseOptions.invalid_row_handler: it is not called for rows that are not UTF-8 (pyarrow 26).
+    if uneven := _UNEVEN_ROW.search(message):
+        line, last = _line_of_row(source, header, int(uneven[1]))
+        shorter = last and int(uneven[3]) < int(uneven[2])
+        cut = ", the last line: the file may have been cut off" if shorter else ""
+        return unreadable(
+            source, f"line {line} has {uneven[3]} fields, the header {uneven[2]}{cut}", _EXPORT_AGAIN
+        )
+    if found := _BAD_NUMBER.search(message):
+        line, _ = _line_of_row(source, header, int(found[2]))
+        reason = f"line {line}, column {header.names[int(found[1])]!r}: {found[3][:40]!r} is not a number"
         return unreadable(source, reason, _EXPORT_AGAIN)
-    found = _BAD_NUMBER.search(message)
-    if found is None:
-        return unreadable(source, f"not a table of numbers: {message[:200]}", "export the file again")
-    line, _ = _line_of_row(source, header, int(found[2]))
-    reason = f"line {line}, column {header.names[int(found[1])]!r}: {found[3][:40]!r} is not a number"
-    return unreadable(source, reason, _EXPORT_AGAIN)
+    return unreadable(source, f"not a table of numbers: {message[:200]}", "export the file again")
 
 
 def _line_of_row(source: Source, header: Header, row: int) -> tuple[int, bool]:

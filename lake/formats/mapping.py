@@ -91,7 +91,8 @@ def convert(values: Mapping[str, NDArray[Any]], uses: Mapping[str, Use]) -> dict
             scaled = (
                 values[name] if use.factor == 1 else np.multiply(values[name], use.factor, dtype=use.dtype)
             )
-        columns |= dict.fromkeys(use.columns, scaled)
+        # A copy for the second column: arrays that share memory would surprise whoever writes to one.
+        columns |= {column: scaled.copy() if number else scaled for number, column in enumerate(use.columns)}
     return columns
 
 

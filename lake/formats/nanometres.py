@@ -130,7 +130,8 @@ def _notes(uses: dict[str, Use], columns: dict[str, NDArray[Any]]) -> list[str]:
     if not assumed:
         return []
     notes = [f"no unit in the header for {assumed}: nm is assumed"]
-    spans = [np.ptp(columns[name]) if len(columns[name]) else np.nan for name in ("x_nm", "y_nm")]
+    with np.errstate(invalid="ignore"):  # infinite coordinates are refused later
+        spans = [np.ptp(columns[name]) if len(columns[name]) else np.nan for name in ("x_nm", "y_nm")]
     if max(spans) < _SMALL_FIELD_NM and not {"x_nm", "y_nm"} <= uses.keys():
         notes.append(
             f"x and y span {spans[0]:g} x {spans[1]:g}, small for nm: if they are in um or pixels, "
