@@ -46,7 +46,7 @@ class Plan:
     sizes : dict of mode to tuple of int
         Scored ROIs of each.
     width : int
-        Largest count of localizations in a bin of these datasets.
+        Largest count of localizations in a bin of any live dataset.
     base : tuple of ScoredRun
         Runs before it in the generation.
     retired : tuple of (dataset, version)
@@ -190,7 +190,7 @@ def make_plan(lake: Lake, *, full: bool, overrides: dict[str, Any], tile: int) -
             "unthinned": tuple(int(live[pair]["n_rois_occupied"]) for pair in new),
             "thinned": tuple(_dense_rois(lake, pair, live[pair], parameters) for pair in new),
         },
-        width=max(1, *(int(live[pair]["max_bin_count"]) for pair in new)),
+        width=max(1, *(int(row["max_bin_count"]) for row in live.values())),
         base=tuple(base),
         retired=tuple(sorted(scored - live.keys())),
         datasets_version=published.datasets_version,

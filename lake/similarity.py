@@ -136,20 +136,26 @@ def write_cdf(
     ):
         array = zarr.open_array(storage.zarr_store(url), path=f"{path}/{name}", mode="r+")
         if data.ndim == 2:
-            full = np.ones((len(data), array.shape[1]), data.dtype)
-            full[:, : data.shape[1]] = data
-            data = full  # noqa: PLW2901 (the CDF is 1 beyond its support)
-        array[rows] = data
+            data = _whole_chunks(data, array.shape[1])  # noqa: PLW2901 (the same CDFs, padded)
+        array[(rows, slice(0, data.shape[1])) if data.ndim == 2 else rows] = data
         sums[name] = datasets.chunk_checksums(data, array.chunks, start // array.chunks[0])
     return sums
+
+
+def _whole_chunks(values: NDArray[Any], width: int) -> NDArray[Any]:
+    """Return CDFs padded to whole chunks: a CDF is 1 beyond its support, and so are chunks that are not written."""
+    padded = np.ones((len(values), min(width, -(-values.shape[1] // _WIDTH) * _WIDTH)), values.dtype)
+    padded[:, : values.shape[1]] = values
+    return padded
 
 
 def read_cdf(
     url: str, ranges: Sequence[PanelRange]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int32]]:
     """Return the CDFs of consecutive ROIs, as wide as their largest support."""
-    support = np.concatenate([_rows(url, r, "support") for r in ranges])
-    occupied = np.concatenate([_rows(url, r, "occupied") for r in ranges])
+    sizes = [_sizes(url, r.path) for r in ranges]
+    support = np.concatenate([own[r.start : r.stop] for r, (own, _) in zip(ranges, sizes, strict=True)])
+    occupied = np.concatenate([own[r.start : r.stop] for r, (_, own) in zip(ranges, sizes, strict=True)])
     width = int(support.max())
     values = np.ones((len(support), width), np.float32)
     row = 0
@@ -167,8 +173,10 @@ def _opened(url: str, path: str) -> zarr.Array[Any]:
     return datasets.open_array(url, path)
 
 
-def _rows(url: str, r: PanelRange, name: str) -> NDArray[Any]:
-    return np.asarray(_opened(url, f"{r.path}/{name}")[r.start : r.stop])
+@functools.lru_cache(maxsize=512)
+def _sizes(url: str, path: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return support and occupied bins of all ROIs of a panel: 12 bytes a ROI, read once a process."""
+    return datasets.read_array(url, f"{path}/support"), datasets.read_array(url, f"{path}/occupied")
 
 
 def open_lambda(url: str, path: str) -> zarr.Array[Any]:

@@ -133,6 +133,9 @@ _PARTITIONS = {"scores": ["generation"]}
 COMPACT_ABOVE = 32
 """Files above which a table is compacted: a read costs about 5 ms a file, whatever the file holds (measured)."""
 
+_COMPACTION = "compaction"
+"""Transaction of a table's compactions."""
+
 _RETRIES = 30
 """Delta tries a commit anew after another writer's; enough for dozens of writers at once."""
 
@@ -236,10 +239,20 @@ def append_once(url: str, name: str, rows: pa.Table, transaction: str, sequence:
 def _compact(table: DeltaTable) -> None:
     """Merge the small files of a table once there are many; a lost race is somebody else's compaction."""
     table.update_incremental()
-    if len(table.file_uris()) < COMPACT_ABOVE:
-        return
+    if len(table.file_uris()) >= COMPACT_ABOVE:
+        _merge_files(table)
+
+
+def _merge_files(table: DeltaTable) -> None:
+    """Merge the small files of a table, unless another writer has done so since it was opened.
+
+    Of itself deltalake 1.6 lets two compactions of the same files commit, and every row is there twice; the
+    transaction is what makes the second one fail.
+    """
+    number = (table.transaction_version(_COMPACTION) or 0) + 1
+    once = CommitProperties(max_commit_retries=0)
     try:
-        table.optimize.compact()
+        table.optimize.compact(commit_properties=once)
         table.create_checkpoint()
     except CommitFailedError:
         return
@@ -250,9 +263,7 @@ def compact(url: str, generation: str | None) -> None:
     if generation is not None:
         open_table(url, "scores").delete(f"generation < '{generation}'")
     for name in SCHEMAS:
-        table = open_table(url, name)
-        table.optimize.compact()
-        table.create_checkpoint()
+        _merge_files(open_table(url, name))
 
 
 def vacuum(url: str, older_than_days: float) -> None:

@@ -15,7 +15,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from small_collections import PARAMETERS, gather, write_dataset, write_variants
@@ -143,6 +143,7 @@ def full_lakes(tmp_path_factory, variants, built, workers):
     deadline=None,
     max_examples=5,
     derandomize=True,
+    phases=(Phase.explicit, Phase.generate),  # an example takes seconds: do not shrink
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_incremental__equals_full(tmp_path_factory, variants, built, full_lakes, workers, steps):
