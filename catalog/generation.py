@@ -143,6 +143,8 @@ def _block(lake: Lake, first: _Place, second: _Place) -> da.Array:
     panel = da.from_array(stored, chunks=stored.chunks, name=False)
     block = panel[later.row : later.row + later.size, earlier.column : earlier.column + earlier.size]
     if first.column == second.column:
+        # da.tril cuts its mask by the first chunk, which may be a single row here: make all chunks alike.
+        block = block.rechunk(stored.chunks[1])
         return da.tril(block) + da.tril(block, -1).T
     return block if later is first else block.T
 

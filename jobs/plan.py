@@ -68,8 +68,8 @@ class Plan:
 
     @functools.cached_property
     def run(self) -> str:
-        """Name of the run: its number and a hash of what it computes."""
-        content = {k: v for k, v in asdict(self).items() if k not in ("datasets_version", "retired")}
+        """Name of the run: its number and a hash of what it computes; which tiles, depends on the retired too."""
+        content = {k: v for k, v in asdict(self).items() if k != "datasets_version"}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self.sequence:06d}-{digest[:8]}"
 
@@ -221,7 +221,7 @@ def unfinished(lake: Lake, fresh: Plan) -> Plan | None:
     """Return a plan that an interrupted run left and that still holds, rather than a fresh one.
 
     It holds when it has the same place in the same generation with the same parameters, and all its datasets are
-    live: what came later is the next run's.
+    live: what came later is the next run's. Of larger tiles than are asked for now, the workers may have no room.
     """
     live = set(fresh.datasets)
     for name in storage.folders(lake.url, paths.generation(fresh.generation)):
@@ -231,7 +231,8 @@ def unfinished(lake: Lake, fresh: Plan) -> Plan | None:
             left = decode(storage.read(lake.url, paths.plan(fresh.generation, name)))
         except KeyError:
             continue
-        if left.parameters == fresh.parameters and left.base == fresh.base and set(left.datasets) <= live:
+        same = left.parameters == fresh.parameters and left.base == fresh.base and left.tile <= fresh.tile
+        if same and set(left.datasets) <= live:
             return left
     return None
 

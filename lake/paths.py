@@ -18,6 +18,16 @@ def table(name: str) -> str:
     return f"tables/{name}"
 
 
+def compactions(table_name: str) -> str:
+    """Return the folder in which the compactions of a table take turns."""
+    return f"tables/_compactions/{table_name}"
+
+
+def compaction(table_name: str, number: int) -> str:
+    """Return the object that belongs to whoever does the n-th compaction of a table."""
+    return f"{compactions(table_name)}/{number:06d}"
+
+
 def datasets() -> str:
     """Return the folder of all datasets."""
     return "datasets"

@@ -5,6 +5,7 @@ says whether it is live and in which version, and the newest published run of th
 scores count. An append either is there whole or not at all, and two writers lose nothing.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -133,8 +134,9 @@ _PARTITIONS = {"scores": ["generation"]}
 COMPACT_ABOVE = 32
 """Files above which a table is compacted: a read costs about 5 ms a file, whatever the file holds (measured)."""
 
-_COMPACTION = "compaction"
-"""Transaction of a table's compactions."""
+_DONE = ".done"
+_TURN_SECONDS = 86_400.0
+"""Age at which a compaction that did not say it is done has died; it takes seconds."""
 
 _RETRIES = 30
 """Delta tries a commit anew after another writer's; enough for dozens of writers at once."""
@@ -207,7 +209,7 @@ def append(url: str, name: str, rows: Iterable[dict[str, Any]] | pa.Table) -> in
     table = open_table(url, name)
     if data.num_rows:
         write_deltalake(table, data, mode="append", commit_properties=CommitProperties(max_commit_retries=_RETRIES))
-    _compact(table)
+    _compact(url, name)
     return version(url, name)
 
 
@@ -233,29 +235,44 @@ def append_once(url: str, name: str, rows: pa.Table, transaction: str, sequence:
                 f"{name}: transaction {transaction} {sequence} was committed by another writer"
             ) from error
         raise
-    _compact(open_table(url, name))
+    _compact(url, name)
 
 
-def _compact(table: DeltaTable) -> None:
-    """Merge the small files of a table once there are many; a lost race is somebody else's compaction."""
-    table.update_incremental()
-    if len(table.file_uris()) >= COMPACT_ABOVE:
-        _merge_files(table)
+def _compact(url: str, name: str) -> None:
+    """Merge the small files of a table once there are many."""
+    if len(open_table(url, name).file_uris()) >= COMPACT_ABOVE:
+        _merge_files(url, name)
 
 
-def _merge_files(table: DeltaTable) -> None:
-    """Merge the small files of a table, unless another writer has done so since it was opened.
+def _merge_files(url: str, name: str) -> None:
+    """Merge the small files of a table, unless another writer is at it.
 
-    Of itself deltalake 1.6 lets two compactions of the same files commit, and every row is there twice; the
-    transaction is what makes the second one fail.
+    Compactions take turns, because deltalake 1.6 lets two of the same files commit (it looks neither for files
+    that both remove nor at their transactions), and then every row is there twice.
     """
-    number = (table.transaction_version(_COMPACTION) or 0) + 1
-    once = CommitProperties(max_commit_retries=0)
+    turn = _take_turn(url, name)
+    if turn is None:
+        return
     try:
-        table.optimize.compact(commit_properties=once)
+        table = open_table(url, name)
+        table.optimize.compact()
         table.create_checkpoint()
     except CommitFailedError:
         return
+    finally:
+        storage.write(url, f"{paths.compaction(name, turn)}{_DONE}", b"")
+
+
+def _take_turn(url: str, name: str) -> int | None:
+    """Return the number of a compaction that nobody else may do, None while another one is at work."""
+    folder = paths.compactions(name)
+    changed = {key.removeprefix(f"{folder}/"): when for key, _, when in storage.keys(url, folder)}
+    last = max((int(key) for key in changed if not key.endswith(_DONE)), default=0)
+    if last:
+        key = paths.compaction(name, last).removeprefix(f"{folder}/")
+        if key + _DONE not in changed and time.time() - changed[key] < _TURN_SECONDS:
+            return None
+    return last + 1 if storage.create(url, paths.compaction(name, last + 1), b"") else None
 
 
 def compact(url: str, generation: str | None) -> None:
@@ -263,7 +280,7 @@ def compact(url: str, generation: str | None) -> None:
     if generation is not None:
         open_table(url, "scores").delete(f"generation < '{generation}'")
     for name in SCHEMAS:
-        _merge_files(open_table(url, name))
+        _merge_files(url, name)
 
 
 def vacuum(url: str, older_than_days: float) -> None:

@@ -57,7 +57,14 @@ def write_metadata(folder: Path, title: str, **fields: Any) -> Path:
 
 
 def write_dataset(
-    folder: Path, title: str | None = None, *, seed: int = 0, files: int = 1, rois: int = 2, per_roi: int = 40, **fields: Any
+    folder: Path,
+    title: str | None = None,
+    *,
+    seed: int = 0,
+    files: int = 1,
+    rois: int = 2,
+    per_roi: int = 40,
+    **fields: Any,
 ) -> Path:
     """Write a dataset folder whose localizations depend on the seed; each file has one outline."""
     folder.mkdir(parents=True)

@@ -53,9 +53,7 @@ def lake_columns(source: Source, columns: Mapping[str, NDArray[Any]]) -> dict[st
     if len(set(lengths.values())) > 1:
         raise unreadable(source, f"its columns differ in length: {lengths}", "export the file again")
     if lengths["x_nm"] == 0:
-        raise unreadable(
-            source, "it holds no localizations (a header without rows)", "export it again or remove it"
-        )
+        raise unreadable(source, "it holds no localizations (a header without rows)", "export it again or remove it")
     return {name: _converted(source, name, columns[name]) for name in COLUMNS if name in columns}
 
 

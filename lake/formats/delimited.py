@@ -192,9 +192,7 @@ def _bad_row(source: Source, header: Header, message: str) -> UnreadableFile:
         line, last = _line_of_row(source, header, int(uneven[1]))
         shorter = last and int(uneven[3]) < int(uneven[2])
         cut = ", the last line: the file may have been cut off" if shorter else ""
-        return unreadable(
-            source, f"line {line} has {uneven[3]} fields, the header {uneven[2]}{cut}", _EXPORT_AGAIN
-        )
+        return unreadable(source, f"line {line} has {uneven[3]} fields, the header {uneven[2]}{cut}", _EXPORT_AGAIN)
     if found := _BAD_NUMBER.search(message):
         line, _ = _line_of_row(source, header, int(found[2]))
         reason = f"line {line}, column {header.names[int(found[1])]!r}: {found[3][:40]!r} is not a number"

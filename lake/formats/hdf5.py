@@ -10,9 +10,14 @@ import pyarrow as pa
 from lake.formats.source import Source
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_HEAP_SIGNATURE = re.compile(rb"GCOL\x01\0\0\0")
-_HEAP_HEADER = struct.Struct("<8xQ")  # size of the collection with this header
+# HDF5 file format specification 3.0, III.D and III.E, with the usual addresses of 8 bytes.
+_GLOBAL_HEAP = re.compile(rb"GCOL\x01\0\0\0")
+_GLOBAL_HEADER = struct.Struct("<8xQ")  # size of the heap with this header
 _OBJECT_HEADER = struct.Struct("<HH4xQ")  # index (0 for the free space at the end), references, size
+_LOCAL_HEAP = re.compile(rb"HEAP\0\0\0\0")
+_LOCAL_HEADER = struct.Struct("<8xQQQ")  # size of the data, first free block in them, address of the data
+_FREE_BLOCK = struct.Struct("<QQ")  # next free block, size of this one
+_NO_BLOCK = 1
 
 
 def is_hdf5(source: Source) -> bool:
@@ -23,12 +28,17 @@ def is_hdf5(source: Source) -> bool:
     >>> is_hdf5(Source("cell.hdf5", pa.py_buffer(bytes(512) + _SIGNATURE)))
     True
     """
+    return _base(source) is not None
+
+
+def _base(source: Source) -> int | None:
+    """Return the offset of the signature, from which a file counts its addresses."""
     offset = 0
     while offset + len(_SIGNATURE) <= source.data.size:
         if bytes(source.data[offset : offset + len(_SIGNATURE)]) == _SIGNATURE:
-            return True
+            return offset
         offset = max(512, offset * 2)  # HDF5 allows a user block of 512, 1024, 2048 ... bytes before it
-    return False
+    return None
 
 
 def opened(source: Source) -> Any:
@@ -43,10 +53,10 @@ def opened(source: Source) -> Any:
 
 
 def refuse_damaged_heaps(source: Source) -> None:
-    """Raise where a global heap, which holds the strings of a file, is not filled exactly by its objects.
+    """Raise where a heap of the file is damaged so that libhdf5 (2.0.0) would read it for ever.
 
-    libhdf5 (2.0.0) reads such a heap for ever, so the heaps are walked before a string is read. The walk can
-    go when libhdf5 refuses a heap whose free space does not reach its end.
+    Global heaps hold the strings of a file; their objects and free space have to end where the heap ends. Local
+    heaps hold the names in a group; their chain of free blocks has to end. This can go when libhdf5 sees both.
 
     Raises
     ------
@@ -55,25 +65,26 @@ def refuse_damaged_heaps(source: Source) -> None:
 
     Examples
     --------
-    >>> heap = _HEAP_HEADER.pack(32).replace(bytes(8), b"GCOL" + bytes([1, 0, 0, 0]), 1)
+    >>> heap = b"GCOL" + bytes([1, 0, 0, 0]) + struct.pack("<Q", 32)
     >>> refuse_damaged_heaps(Source("cell.hdf5", pa.py_buffer(heap + _OBJECT_HEADER.pack(0, 0, 16))))
     >>> refuse_damaged_heaps(Source("cell.hdf5", pa.py_buffer(heap + _OBJECT_HEADER.pack(0, 0, 15))))
     Traceback (most recent call last):
     ValueError: the heap at byte 0 is damaged
     """
-    data = memoryview(source.data)
-    for found in _HEAP_SIGNATURE.finditer(data):
-        start = found.start()
-        if not _is_filled(data[start:]):
+    data, base = memoryview(source.data), _base(source) or 0
+    sound = [(found.start(), _is_filled(data[found.start() :])) for found in _GLOBAL_HEAP.finditer(data)]
+    sound += [(found.start(), _is_ended(data, found.start(), base)) for found in _LOCAL_HEAP.finditer(data)]
+    for start, is_sound in sound:
+        if not is_sound:
             raise ValueError(f"the heap at byte {start} is damaged")
 
 
 def _is_filled(heap: memoryview) -> bool:
     """Say whether the objects of a global heap and its free space end where the heap ends."""
-    if len(heap) < _HEAP_HEADER.size:
+    if len(heap) < _GLOBAL_HEADER.size:
         return False
-    (size,) = _HEAP_HEADER.unpack_from(heap)
-    offset = _HEAP_HEADER.size
+    (size,) = _GLOBAL_HEADER.unpack_from(heap)
+    offset = _GLOBAL_HEADER.size
     while offset + _OBJECT_HEADER.size <= min(size, len(heap)):
         index, _, length = _OBJECT_HEADER.unpack_from(heap, offset)
         # Objects are padded to 8 bytes; the size of the free space counts its own header.
@@ -82,3 +93,18 @@ def _is_filled(heap: memoryview) -> bool:
             return bool(offset == size <= len(heap))
     # Free space too small for a header has none.
     return bool(0 <= size - offset < _OBJECT_HEADER.size and size <= len(heap))
+
+
+def _is_ended(data: memoryview, start: int, base: int) -> bool:
+    """Say whether the chain of free blocks of a local heap ends, within the file."""
+    if start + _LOCAL_HEADER.size > len(data):
+        return False
+    _, block, address = _LOCAL_HEADER.unpack_from(data, start)
+    seen: set[int] = set()
+    while block != _NO_BLOCK:
+        offset = base + address + block
+        if block in seen or offset + _FREE_BLOCK.size > len(data):
+            return False
+        seen.add(block)
+        block, _ = _FREE_BLOCK.unpack_from(data, offset)
+    return True

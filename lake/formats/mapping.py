@@ -88,9 +88,7 @@ def convert(values: Mapping[str, NDArray[Any]], uses: Mapping[str, Use]) -> dict
     columns: dict[str, NDArray[Any]] = {}
     for name, use in uses.items():
         with np.errstate(over="ignore", invalid="ignore"):  # lake.formats.checks refuses infinite coordinates
-            scaled = (
-                values[name] if use.factor == 1 else np.multiply(values[name], use.factor, dtype=use.dtype)
-            )
+            scaled = values[name] if use.factor == 1 else np.multiply(values[name], use.factor, dtype=use.dtype)
         # A copy for the second column: arrays that share memory would surprise whoever writes to one.
         columns |= {column: scaled.copy() if number else scaled for number, column in enumerate(use.columns)}
     return columns

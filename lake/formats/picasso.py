@@ -52,7 +52,7 @@ _MOST_COMPRESSION = 1032  # deflate cannot shrink more, so a table that claims m
 
 
 def matches(source: Source) -> bool:
-    """Say whether the file is an HDF5 file that opens and has a member ``locs``.
+    """Say whether the file is an HDF5 file that opens, is sound enough to be read, and has a member ``locs``.
 
     Examples
     --------
@@ -63,6 +63,7 @@ def matches(source: Source) -> bool:
     if not hdf5.is_hdf5(source):
         return False
     try:
+        hdf5.refuse_damaged_heaps(source)
         with hdf5.opened(source) as file:
             return "locs" in file
     except Exception:  # noqa: BLE001 -- h5py raises anything on damaged files; unread.refusal says what
@@ -110,9 +111,7 @@ def read(source: Source, pixel_size_nm: float | None) -> Localizations:
         )
     pixel, notes = _pixel(source, found, origin, pixel_size_nm)
     uses = {name: _use(name, pixel) for name in values}
-    ignored = {
-        name: "not a column of the lake" for name in names if name not in uses and name not in _PRECISIONS
-    }
+    ignored = {name: "not a column of the lake" for name in names if name not in uses and name not in _PRECISIONS}
     if "frame" in uses and "std_frame" in names:
         del uses["frame"]
         ignored["frame"] = "a mean over frames, not the number of one"
@@ -133,26 +132,20 @@ def _contents(source: Source, sibling: str) -> tuple[list[str], dict[str, NDArra
     except UnreadableFile:
         raise
     except Exception as error:  # noqa: BLE001 -- h5py raises anything on damaged files; all mean the same
-        raise unreadable(
-            source, f"a damaged or truncated HDF5 file ({error})", "copy or export it again"
-        ) from None
+        raise unreadable(source, f"a damaged or truncated HDF5 file ({error})", "copy or export it again") from None
     return names, values, found, origin
 
 
 def _table(source: Source, locs: Any) -> tuple[list[str], dict[str, NDArray[Any]]]:
     """Return all names of the table, and the values of those that are used."""
     if not isinstance(locs, h5py.Dataset) or locs.dtype.names is None or locs.ndim != 1:
-        raise unreadable(
-            source, "its 'locs' is not a table with one row a localization", "save it again with Picasso"
-        )
+        raise unreadable(source, "its 'locs' is not a table with one row a localization", "save it again with Picasso")
     names = list(locs.dtype.names)
     for name in ("x", "y"):
         if name not in names:
             raise unreadable(source, f"no column {name} among {names}", "save it again with Picasso")
     if locs.size * locs.dtype.itemsize > _MOST_COMPRESSION * source.data.size:
-        raise unreadable(
-            source, f"a damaged HDF5 file: {locs.size} rows in {source.data.size} bytes", "copy it again"
-        )
+        raise unreadable(source, f"a damaged HDF5 file: {locs.size} rows in {source.data.size} bytes", "copy it again")
     used = [name for name in names if name in _AS_THEY_ARE or name in _IN_PIXELS or name in _PRECISIONS]
     for name in used:
         if locs.dtype[name].kind not in "fiu":
@@ -240,7 +233,6 @@ def _embedded_pixel_size(source: Source, file: Any) -> str | None:
         or h5py.check_string_dtype(metadata.dtype) is None
     ):
         return None
-    hdf5.refuse_damaged_heaps(source)
     try:
         documents = json.loads(metadata[()])
     except (ValueError, RecursionError) as error:

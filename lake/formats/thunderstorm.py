@@ -140,11 +140,7 @@ def _use(source: Source, header_name: str, pixel_size_nm: float | None) -> Use |
     if name in _NUMBERS:
         return Use(_NUMBERS[name])
     if name in _LIGHT:
-        return (
-            Use(_LIGHT[name], unit)
-            if unit.lower() in ("photon", "photons")
-            else f"in {unit!r}, not in photons"
-        )
+        return Use(_LIGHT[name], unit) if unit.lower() in ("photon", "photons") else f"in {unit!r}, not in photons"
     if name not in _LENGTHS:
         return "not a column of the lake"
     if unit.lower() in _NM_PER_UNIT:

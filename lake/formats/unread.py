@@ -98,14 +98,13 @@ def _text_refusal(source: Source, header: Header, formats: str) -> UnreadableFil
             f"it has no header, its first line is numbers: {_shortened(header)}",
             "put a header line above them, such as frame,x [nm],y [nm]",
         )
-    return unreadable(
-        source, f"no known format: no columns x and y, its first line is {_shortened(header)}", formats
-    )
+    return unreadable(source, f"no known format: no columns x and y, its first line is {_shortened(header)}", formats)
 
 
 def _hdf5_refusal(source: Source, formats: str) -> UnreadableFile:
     """Say what is wrong with an HDF5 file that is not Picasso's."""
     try:
+        hdf5.refuse_damaged_heaps(source)
         with hdf5.opened(source) as file:
             members = {str(name) for name in file}
     except Exception as error:  # noqa: BLE001 -- h5py raises anything on damaged files; all mean the same

@@ -182,3 +182,44 @@ def assert_incremental_equals_full(tmp_path_factory, variants, built, full_lakes
 )  # fmt: skip
 def test_incremental__equals_full_when_a_version_returns(tmp_path_factory, variants, built, full_lakes, workers, steps):
     assert_incremental_equals_full(tmp_path_factory, variants, built, full_lakes, workers, steps)
+
+
+# What an interrupted run leaves.
+
+
+def compute_without_publishing(lake, workers, plan):
+    """Do what a scoring run does before its first commit; a run that is killed then leaves this."""
+    opened = open_lake(lake)
+    scoring.storage.create(opened.url, paths.plan(plan.generation, plan.run), plans.encode(plan))
+    scoring.create_panels(opened, plan)
+    scoring.compute(opened, plan, workers, set())
+
+
+def test_interrupted_run__is_not_mistaken_for_one_without_retired_datasets(
+    tmp_path, variants, built, full_lakes, workers, monkeypatch
+):
+    """The tiles of a task depend on what is live, so a task that is done may not be the one that is needed."""
+    monkeypatch.setattr(plans, "TILES_PER_TASK", 2)
+    lake = new_lake(tmp_path, built)
+    ingest(lake, workers, [variants[name, 1] for name in "abc"])
+    score(lake, workers, tile=3)
+    ingest(lake, workers, [variants["d", 1]])
+    compute_without_publishing(lake, workers, pipeline.plan(lake, tile=3))
+    pipeline.remove(lake, "b")
+    score(lake, workers, tile=3)
+    reference, expected = full_lakes({"a": 1, "c": 1, "d": 1})
+    assert_same_lambdas(lambdas(lake), expected)
+    assert_same_scores(lake, reference)
+
+
+def test_interrupted_run__gives_way_to_smaller_tiles(tmp_path, variants, built, workers):
+    """Its tiles may not fit into the workers of today; larger ones would do its work again."""
+    lake = new_lake(tmp_path, built)
+    ingest(lake, workers, [variants["a", 0]])
+    left = pipeline.plan(lake, tile=8)
+    compute_without_publishing(lake, workers, left)
+    assert pipeline.plan(lake, tile=4).tile == 4
+    assert pipeline.plan(lake, tile=16).run == left.run
+    (run,) = score(lake, workers, tile=16)
+    assert run.run == left.run
+    assert run.resumed > 0

@@ -201,12 +201,8 @@ def hdf5_file(table, metadata=None, **storage):
     return file.getvalue()
 
 
-def _picasso(
-    data, columns=PICASSO_COLUMNS, *, documents=({"Pixelsize": PIXEL_NM},), name="cell.hdf5", **given
-):
-    siblings = (
-        {name.removesuffix(".hdf5") + ".yaml": yaml.safe_dump_all(documents).encode()} if documents else {}
-    )
+def _picasso(data, columns=PICASSO_COLUMNS, *, documents=({"Pixelsize": PIXEL_NM},), name="cell.hdf5", **given):
+    siblings = {name.removesuffix(".hdf5") + ".yaml": yaml.safe_dump_all(documents).encode()} if documents else {}
     return Written(data, columns, "picasso-hdf5", name=name, siblings=siblings, **given)
 
 
@@ -270,9 +266,7 @@ VARIANTS: dict[str, Callable[[], Written]] = {
     "picasso, compressed": lambda: _picasso(hdf5_file(picasso_table(), compression="gzip", chunks=(16,))),
     "picasso, newest HDF5": lambda: _picasso(hdf5_file(picasso_table(), file={"libver": "latest"})),
     "picasso, user block": lambda: _picasso(hdf5_file(picasso_table(), file={"userblock_size": 1024})),
-    "picasso, big-endian, float frames": lambda: _picasso(
-        hdf5_file(picasso_table(dtype=">f4", frame_dtype=">f4"))
-    ),
+    "picasso, big-endian, float frames": lambda: _picasso(hdf5_file(picasso_table(dtype=">f4", frame_dtype=">f4"))),
     "picasso, metadata inside": lambda: _picasso(
         hdf5_file(picasso_table(), json.dumps([{"Frames": 900}, {"Pixelsize": PIXEL_NM}, {"Box Size": 7}])),
         documents=(),

@@ -42,9 +42,7 @@ def test_contract__exactly_one_format_claims_the_file(written):
 
 def test_contract__the_file_name_does_not_matter(written):
     name = written.name.removesuffix(".hdf5").removesuffix(".csv") + ".dat"
-    same = read_localizations(
-        Source(name, pa.py_buffer(written.data), written.siblings), written.pixel_size_nm
-    )
+    same = read_localizations(Source(name, pa.py_buffer(written.data), written.siblings), written.pixel_size_nm)
     assert same.format == written.format
 
 
@@ -75,9 +73,7 @@ def test_contract__a_file_on_disk_is_read_through_its_memory_map(written, tmp_pa
     path = tmp_path / written.name
     path.write_bytes(written.data)
     with pa.memory_map(str(path)) as file:
-        found = read_localizations(
-            Source(path.name, file.read_buffer(), written.siblings), written.pixel_size_nm
-        )
+        found = read_localizations(Source(path.name, file.read_buffer(), written.siblings), written.pixel_size_nm)
     np.testing.assert_array_equal(found.columns["x_nm"], written.read().columns["x_nm"])
 
 
@@ -128,9 +124,7 @@ def _with_y(written, row, value):
     """Return a text table with another y in one row."""
     header = written.read().provenance["header"]
     y = header.index(written.read().provenance["used"]["y_nm"])
-    delimiter = max(
-        b"\t;,".decode(), key=written.data.lstrip().partition(b"\n")[0].decode("latin-1").count
-    ).encode()
+    delimiter = max(b"\t;,".decode(), key=written.data.lstrip().partition(b"\n")[0].decode("latin-1").count).encode()
     end = b"\r" if b"\n" not in written.data else b"\n"
     lines = written.data.split(end)
     rows = [number for number, line in enumerate(lines) if line.strip()][1:]
@@ -245,8 +239,7 @@ def test_read_localizations__numbers_beyond_float32_become_infinite():
 
 def test_read_localizations__a_last_line_without_line_end_is_noted():
     cut, whole = (
-        read_localizations(source_of(data)).provenance["notes"]
-        for data in (b"xnm,ynm\n1,25", b"xnm,ynm\n1,25\n")
+        read_localizations(source_of(data)).provenance["notes"] for data in (b"xnm,ynm\n1,25", b"xnm,ynm\n1,25\n")
     )
     assert cut == ["the last line has no line end: if the file was cut off, its last number is incomplete"]
     assert whole == []
@@ -254,9 +247,7 @@ def test_read_localizations__a_last_line_without_line_end_is_noted():
 
 @pytest.mark.parametrize("size", [0, -1, float("nan"), float("inf")])
 def test_read_localizations__a_pixel_size_that_is_no_length_is_refused(size):
-    with pytest.raises(
-        ValueError, match=f"pixel_size_nm is {size}: a camera pixel has a positive size in nm"
-    ):
+    with pytest.raises(ValueError, match=f"pixel_size_nm is {size}: a camera pixel has a positive size in nm"):
         read_localizations(source_of(b"x,y\n1,2\n"), size)
 
 
@@ -270,9 +261,7 @@ def test_unreadable_file__survives_pickling():
 
 
 def _real(path, siblings=()):
-    return Source(
-        path.name, pa.py_buffer(path.read_bytes()), {name.name: name.read_bytes() for name in siblings}
-    )
+    return Source(path.name, pa.py_buffer(path.read_bytes()), {name.name: name.read_bytes() for name in siblings})
 
 
 def test_real__thunderstorm_damaged_by_excel(shared_data):
@@ -286,9 +275,7 @@ def test_real__thunderstorm_damaged_by_excel(shared_data):
 
 
 def test_real__collection_reads_as_the_csv_module_reads_it(shared_data):
-    files = [
-        path for path in sorted((shared_data / "collection").glob("*/*.csv")) if "_ROI_" not in path.name
-    ]
+    files = [path for path in sorted((shared_data / "collection").glob("*/*.csv")) if "_ROI_" not in path.name]
     assert len(files) > 5
     total = 0
     for path in files:
@@ -311,9 +298,7 @@ def test_real__picasso_localizations(shared_data):
         table = file["locs"][()]
     np.testing.assert_array_equal(found.columns["x_nm"], table["x"].astype(np.float64) * 130)
     np.testing.assert_array_equal(found.columns["frame"], table["frame"])
-    np.testing.assert_allclose(
-        found.columns["precision_nm"], (table["lpx"] + table["lpy"]) / 2 * 130, rtol=1e-6
-    )
+    np.testing.assert_allclose(found.columns["precision_nm"], (table["lpx"] + table["lpy"]) / 2 * 130, rtol=1e-6)
     assert found.provenance["pixel_size_from"] == "raw_movie_locs.yaml"
 
 

@@ -256,9 +256,7 @@ def test_template__validates_and_names_every_field():
     assert all(modality in text for modality in MODALITIES)
 
 
-@pytest.mark.parametrize(
-    "title", ["a: b # c", "{a}", 'say "a"', "β % \\ 'x'", "no", "12", "word " * 60 + "end"]
-)
+@pytest.mark.parametrize("title", ["a: b # c", "{a}", 'say "a"', "β % \\ 'x'", "no", "12", "word " * 60 + "end"])
 def test_template__any_title(title):
     assert read_metadata(template(title), "d.yaml").title == title
     assert len(template(title).splitlines()) == len(template().splitlines())

@@ -24,9 +24,7 @@ def test_nanometres__a_field_too_small_for_nm_is_noted():
 
 
 def test_nanometres__the_lakes_own_frames_count_from_zero_though_none_is_zero():
-    own, other = (
-        read_localizations(source_of(head + b",frame\n1,2,5\n")) for head in (b"x_nm,y_nm", b"xnm,ynm")
-    )
+    own, other = (read_localizations(source_of(head + b",frame\n1,2,5\n")) for head in (b"x_nm,y_nm", b"xnm,ynm"))
     assert (own.columns["frame"].tolist(), other.columns["frame"].tolist()) == ([5], [4])
 
 

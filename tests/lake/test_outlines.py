@@ -114,9 +114,7 @@ CELL = box(20_000, 30_000, 50_000, 60_000)
 )
 def test_check_scale__refuses_another_unit(factor, unit):
     outline = scale(CELL, factor, factor, origin=(0, 0))
-    with pytest.raises(
-        ValueError, match=rf"^cell\.csv: the outline spans x .* um; are these .*{unit}\? write um"
-    ):
+    with pytest.raises(ValueError, match=rf"^cell\.csv: the outline spans x .* um; are these .*{unit}\? write um"):
         check_scale(outline, FIELD_NM, FIELD_NM, "cell.csv")
 
 
@@ -224,9 +222,7 @@ def test_tiles_inside__nothing(outlines):
 
 def test_tiles_inside__refuses_wrong_units():
     outline = scale(CELL, 1000, 1000, origin=(0, 0))
-    with pytest.raises(
-        ValueError, match=r"outline 1 \(counted from 0\) spans x 20000 .*: 1e\+08 tiles of 3 um"
-    ):
+    with pytest.raises(ValueError, match=r"outline 1 \(counted from 0\) spans x 20000 .*: 1e\+08 tiles of 3 um"):
         tiles_inside([CELL, outline], Grid())
 
 

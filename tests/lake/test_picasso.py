@@ -30,9 +30,7 @@ def test_picasso__an_unknown_pixel_size_is_asked_for():
 
 def test_picasso__the_pixel_size_of_the_camera_driver_is_not_taken():
     with pytest.raises(UnreadableFile, match="has a Pixelsize"):
-        read_localizations(
-            source_of(hdf5_file(picasso_table()), "a.hdf5", {"a.yaml": b"Camera.Pixelsize: 160"})
-        )
+        read_localizations(source_of(hdf5_file(picasso_table()), "a.hdf5", {"a.yaml": b"Camera.Pixelsize: 160"}))
 
 
 def test_picasso__the_file_goes_before_the_given_pixel_size_and_says_so():
@@ -52,9 +50,7 @@ def test_picasso__a_yaml_without_pixel_size_leaves_it_to_the_metadata_inside():
     assert read_localizations(source).provenance["pixel_size_from"] == "metadata in the file"
 
 
-@pytest.mark.parametrize(
-    "size", ["none", "-130", "0", ".inf", "'a\n b'", "!!python/object/apply:os.abort []"]
-)
+@pytest.mark.parametrize("size", ["none", "-130", "0", ".inf", "'a\n b'", "!!python/object/apply:os.abort []"])
 def test_picasso__a_pixel_size_that_is_no_length_is_refused(size):
     source = source_of(hdf5_file(picasso_table()), "a.hdf5", {"a.yaml": f"Pixelsize: {size}".encode()})
     with pytest.raises(UnreadableFile, match="Pixelsize"):
@@ -83,9 +79,7 @@ def test_picasso__a_damaged_yaml_is_refused_by_name(text):
         read_localizations(source_of(hdf5_file(picasso_table()), "a.hdf5", {"a.yaml": text}))
 
 
-@pytest.mark.parametrize(
-    "text", [b"- Pixelsize\n- 130", b"a: {Pixelsize: 130}", b"? [Pixelsize]\n: 130", b"", b"130"]
-)
+@pytest.mark.parametrize("text", [b"- Pixelsize\n- 130", b"a: {Pixelsize: 130}", b"? [Pixelsize]\n: 130", b"", b"130"])
 def test_picasso__a_pixelsize_elsewhere_in_the_yaml_does_not_count(text):
     with pytest.raises(UnreadableFile, match="has a Pixelsize"):
         read_localizations(source_of(hdf5_file(picasso_table()), "a.hdf5", {"a.yaml": text}))
@@ -103,13 +97,20 @@ def test_picasso__metadata_without_a_pixel_size_leaves_it_to_the_caller(metadata
     assert found.provenance["pixel_size_from"] == "given as pixel_size_nm"
 
 
-def test_picasso__a_damaged_heap_of_strings_is_refused_before_libhdf5_hangs_on_it():
+@pytest.mark.parametrize(
+    ("signature", "offset", "damage"),
+    [
+        (b"GCOL\1", 64, 0x59),  # the size of the free space
+        (b"GCOL\1", 24, 0xC0),  # the size of the string
+        (b"HEAP\0", 32 + 32, 0x21),  # the next free block, which becomes the same block
+        (b"HEAP\0", 30, 0xFF),  # the address of the data, which becomes one outside of the file
+    ],
+)
+def test_picasso__a_damaged_heap_is_refused_before_libhdf5_hangs_on_it(signature, offset, damage):
     data = bytearray(hdf5_file(picasso_table(), '[{"Pixelsize": 130}]'))
-    heap = data.index(b"GCOL")
-    data[heap + 64] ^= 0x59  # the size of the free space
-    with pytest.raises(
-        UnreadableFile, match=rf"damaged or truncated HDF5 file \(the heap at byte {heap} is damaged\)"
-    ):
+    heap = data.index(signature)
+    data[heap + offset] ^= damage
+    with pytest.raises(UnreadableFile, match=rf"damaged or truncated HDF5 file \(the heap at byte {heap} is damaged\)"):
         read_localizations(source_of(bytes(data), "a.hdf5"))
 
 
@@ -125,9 +126,7 @@ def test_picasso__sound_heaps_of_any_filling_are_read(lengths, padding):
 
 
 def test_picasso__the_mean_frame_of_a_molecule_map_is_left_out():
-    table = np.array(
-        [(8.25, 1.5, 2, 3, 24)], [(name, "f4") for name in ("frame", "std_frame", "x", "y", "n")]
-    )
+    table = np.array([(8.25, 1.5, 2, 3, 24)], [(name, "f4") for name in ("frame", "std_frame", "x", "y", "n")])
     found = read_localizations(source_of(hdf5_file(table), "cell.hdf5"), 100)
     assert list(found.columns) == ["x_nm", "y_nm", "detections"]
     assert found.provenance["ignored"]["frame"] == "a mean over frames, not the number of one"

@@ -61,7 +61,7 @@ def test_read__returns_what_was_written(url):
 
 
 def test_read__refuses_what_is_not_there(url):
-    with pytest.raises(KeyError, match="a/b.bin: no such object"):
+    with pytest.raises(KeyError, match=r"a/b\.bin: no such object"):
         storage.read(url, "a/b.bin")
     assert not storage.exists(url, "a/b.bin")
 

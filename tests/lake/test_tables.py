@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from lake import storage, tables
+from lake import paths, storage, tables
 from lake.tables import AlreadyCommittedError
 
 
@@ -21,6 +21,10 @@ def url(tmp_path):
 
 def runs(*names):
     return pa.Table.from_pylist([{"run": name, "kind": "ingest"} for name in names], schema=tables.RUNS)
+
+
+def data_files(url, name):
+    return [key for key, _, _ in storage.keys(url, f"tables/{name}") if "/part-" in key]
 
 
 def names_in(url, **options):
@@ -73,12 +77,13 @@ def test_open_table__says_which_table_is_missing(tmp_path):
 _WRITER = """
 import sys
 from lake import tables
+tables.COMPACT_ABOVE = 5
 for commit in range(10):
     tables.append(sys.argv[1], "runs", [{"run": f"{sys.argv[2]}-{commit}"}])
 """
 
 
-def test_append__from_four_processes_at_once_loses_nothing(url):
+def test_append__from_four_processes_at_once_loses_and_doubles_nothing(url):
     writers = [subprocess.Popen([sys.executable, "-c", _WRITER, url, str(w)]) for w in range(4)]
     assert [writer.wait(120) for writer in writers] == [0] * 4
     assert names_in(url) == sorted(f"{w}-{commit}" for w in range(4) for commit in range(10))
@@ -142,9 +147,29 @@ def test_compact__drops_earlier_generations_of_scores(url):
 def test_vacuum__deletes_only_files_that_the_newest_version_does_not_need(url):
     versions = [tables.append(url, "runs", [{"run": name}]) for name in "abc"]
     tables.compact(url, None)
-    files = len(list(storage.keys(url, "tables/runs")))
+    assert len(data_files(url, "runs")) == 4
     tables.vacuum(url, older_than_days=1)
     assert names_in(url, version=versions[0]) == ["a"]
     tables.vacuum(url, older_than_days=0)
-    assert len(list(storage.keys(url, "tables/runs"))) <= files - 3
+    assert len(data_files(url, "runs")) == 1
     assert names_in(url) == ["a", "b", "c"]
+
+
+def test_compact__leaves_files_alone_that_another_writer_is_merging(url):
+    for name in "abc":
+        tables.append(url, "runs", [{"run": name}])
+    assert storage.create(url, paths.compaction("runs", 1), b"")  # its turn, and it has not said that it is done
+    tables.compact(url, None)
+    assert len(tables.open_table(url, "runs").file_uris()) == 3
+    storage.write(url, paths.compaction("runs", 1) + ".done", b"")
+    tables.compact(url, None)
+    assert len(tables.open_table(url, "runs").file_uris()) == 1
+
+
+def test_compact__goes_on_a_day_after_a_compaction_died(url, monkeypatch):
+    for name in "abc":
+        tables.append(url, "runs", [{"run": name}])
+    assert storage.create(url, paths.compaction("runs", 1), b"")
+    monkeypatch.setattr(tables, "_TURN_SECONDS", 0.0)
+    tables.compact(url, None)
+    assert len(tables.open_table(url, "runs").file_uris()) == 1

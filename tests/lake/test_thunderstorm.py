@@ -67,9 +67,7 @@ def test_thunderstorm__adu_is_ignored_with_its_reason():
 
 @pytest.mark.parametrize("unit", ["furlong", ""])
 def test_thunderstorm__an_unknown_unit_of_a_coordinate_is_refused(unit):
-    with pytest.raises(
-        UnreadableFile, match=rf"'x \[{unit}\]' is in '{unit}', not in nm, um or px; write its unit"
-    ):
+    with pytest.raises(UnreadableFile, match=rf"'x \[{unit}\]' is in '{unit}', not in nm, um or px; write its unit"):
         read_localizations(source_of(f"x [{unit}],y [nm]\n1,2\n".encode()))
 
 
