@@ -5,6 +5,8 @@ density. They are ingested and scored in two steps, as data arrive in a lab.
 """
 
 import itertools
+import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -133,12 +135,13 @@ def _save(path: Path, drawing: Callable[[Any], Any]) -> Path:
 
 
 def _next_steps(lake: str, root: Path, seconds: float) -> str:
+    command = "nanolake" if shutil.which("nanolake") else sys.argv[0]
     return (
         f"done in {seconds:.0f} s. Try next:\n"
-        f"  nanolake ls {lake}\n"
-        f"  nanolake show {lake} fibres\n"
-        f"  nanolake similar {lake} fibres --mode unthinned\n"
-        f"  nanolake ingest {lake} <your collection>; nanolake score {lake}\n"
+        f"  {command} ls {lake}\n"
+        f"  {command} show {lake} fibres\n"
+        f"  {command} similar {lake} fibres --mode unthinned\n"
+        f"  {command} ingest {lake} <your collection>; {command} score {lake}\n"
         f"A collection looks like {root / 'collection-1'}: one folder a condition, with dataset.yaml,\n"
         "localization files and cell outlines <file>_ROI_1.csv (X,Y in micrometres)."
     )

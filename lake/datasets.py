@@ -25,7 +25,7 @@ _ROI_ROWS = 65_536
 _SEAL = "nanolake"
 
 Checksums = dict[str, dict[str, int]]
-"""Array path -> chunk key ("3" or "3.0") -> CRC-32C of the chunk's values."""
+"""Array path -> chunk key ("3" or "3.0") -> CRC-32 of the chunk's values."""
 
 
 def compressor() -> BloscCodec:

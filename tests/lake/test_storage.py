@@ -131,9 +131,9 @@ def test_delete__takes_one_folder_and_leaves_its_neighbours(url):
     assert storage.delete(url, "d/a") == 0
 
 
-def test_checksum__is_crc32c():
-    # The check value of CRC-32C (Castagnoli) in the catalogue of parametrised CRC algorithms.
-    assert storage.checksum(np.frombuffer(b"123456789", np.uint8)) == 0xE3069283
+def test_checksum__is_crc32():
+    # The check value of CRC-32 (ISO-HDLC) in the catalogue of parametrised CRC algorithms.
+    assert storage.checksum(np.frombuffer(b"123456789", np.uint8)) == 0xCBF43926
 
 
 def test_checksum__is_of_the_values_not_of_their_place_in_memory():
