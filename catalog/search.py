@@ -50,8 +50,9 @@ def _mask(table: pa.Table, name: str, value: Any) -> Any:
     if isinstance(value, tuple):
         return _in_range(column, name, value)
     if value is None:
-        empty = pc.equal(pc.list_value_length(column), 0) if pa.types.is_list(column.type) else False
-        return pc.or_(pc.is_null(column), pc.fill_null(empty, True))
+        if pa.types.is_list(column.type):
+            return pc.fill_null(pc.equal(pc.list_value_length(column), 0), True)
+        return pc.is_null(column)
     wanted = value if isinstance(value, list) else [value]
     if pa.types.is_list(column.type):
         return _any_in_list(column, _folded(wanted))

@@ -5,25 +5,21 @@ others go on without it. Whatever an interrupted ingest registered or finished i
 """
 
 import datetime as dt
-import getpass
-import importlib.metadata
-import json
-import socket
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs import ingest_tasks
+from jobs.candidates import Candidate, Known, Report, find_candidates
 from jobs.cluster import Workers
 from jobs.ingest_tasks import Facts, Problem, Target
 from jobs.progress import Advance, progress_bar
-from lake import collection, current, paths, tables
-from lake.collection import DatasetFolder
+from jobs.runs import publish_row
+from lake import current, paths, tables
 from lake.columns import COLUMNS
-from lake.metadata import DatasetMetadata, read_metadata, slug, template
 from lake.parameters import Lake
 
 REGISTER_SECONDS = 2.0
@@ -57,20 +53,6 @@ class Outcome:
     unchanged: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A dataset folder whose metadata are good."""
-
-    folder: DatasetFolder
-    metadata: DatasetMetadata
-    text: bytes
-
-    @property
-    def dataset(self) -> str:
-        """Id of the dataset."""
-        return slug(self.metadata.title)
 
 
 @dataclass
@@ -122,8 +104,8 @@ def ingest(
     started = dt.datetime.now(dt.UTC)
     outcome = Outcome()
     report = _reporter(outcome, strict=strict)
-    known = _Known.of(lake)
-    candidates = _candidates(collections, known, outcome, report)
+    known = Known.of(lake)
+    candidates = find_candidates(collections, known, outcome.notes, report)
     if candidates:
         with cluster() as workers:
             targets = _targets(lake, candidates, known, workers, outcome, report, whole_field=whole_field)
@@ -133,117 +115,19 @@ def ingest(
     return outcome
 
 
-Report = Callable[[Problem], None]
-
-
 def _reporter(outcome: Outcome, *, strict: bool) -> Report:
     def report(problem: Problem) -> None:
         outcome.problems.append(problem)
         if strict:
-            raise StrictError(f"{problem.folder}: {problem.message}")
+            raise StrictError(f"{problem.folder.removeprefix('file://')}: {problem.message}")
 
     return report
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is registered: version and origin of the live datasets; last revision and all versions of all."""
-
-    versions: dict[str, str]
-    sources: dict[str, str]
-    revisions: dict[str, int]
-    ever: dict[str, set[str]]
-
-    @classmethod
-    def of(cls, lake: Lake) -> "_Known":
-        live = current.live_datasets(lake.url).select(["dataset", "version", "source"]).to_pylist()
-        revisions: dict[str, int] = {}
-        ever: dict[str, set[str]] = {}
-        history = tables.read(lake.url, "datasets", columns=["dataset", "version", "revision"])
-        for row in history.to_pylist():
-            revisions[row["dataset"]] = max(row["revision"], revisions.get(row["dataset"], 0))
-            ever.setdefault(row["dataset"], set()).add(row["version"])
-        return cls(
-            {row["dataset"]: row["version"] for row in live},
-            {row["dataset"]: row["source"] for row in live},
-            revisions,
-            ever,
-        )
-
-    def version(self, dataset: str, content: str) -> str:
-        """Return the version that a content has: its hash, numbered when it comes back after it was retired.
-
-        What was scored in the meantime was not compared with the retired version, and never will be.
-        """
-        live = self.versions.get(dataset, "")
-        if live.split("-")[0] == content:
-            return live
-        earlier = sum(version.split("-")[0] == content for version in self.ever.get(dataset, ()))
-        return f"{content}-{earlier + 1}" if earlier else content
-
-
-def _candidates(collections: Sequence[str], known: _Known, outcome: Outcome, report: Report) -> list[Candidate]:
-    """Return the dataset folders that can be read, and report the others."""
-    folders = [folder for url in collections for folder in collection.find_datasets(url)]
-    found = []
-    for folder in {folder.url: folder for folder in folders}.values():
-        outcome.notes += [f"{folder.name}/{name}: not a localization file, not read" for name in folder.ignored]
-        try:
-            found.append(_candidate(folder))
-        except (ValueError, OSError) as error:
-            report(Problem(folder.url, str(error)))
-    titles = Counter(c.dataset for c in found if known.sources.get(c.dataset) in (None, c.folder.name))
-    accepted = []
-    for candidate in found:
-        message = _title_clash(candidate, titles, known)
-        if message:
-            report(Problem(candidate.folder.url, message))
-        else:
-            accepted.append(candidate)
-    return accepted
-
-
-def _candidate(folder: DatasetFolder) -> Candidate:
-    if folder.metadata is None:
-        raise ValueError(
-            f"{collection.METADATA} is missing; write one such as that below, with your own values\n"
-            f"{template(folder.name)}"
-        )
-    text = collection.read_bytes(folder.metadata)
-    try:
-        metadata = read_metadata(text.decode(), f"{folder.name}/{collection.METADATA}")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{folder.name}/{collection.METADATA}: byte {error.start} is not UTF-8; save the file as UTF-8"
-        ) from None
-    if folder.stray_outlines:
-        names = ", ".join(folder.stray_outlines[:3]) + (", ..." if len(folder.stray_outlines) > 3 else "")
-        raise ValueError(
-            f"{names}: outline without a localization file; an outline is named after its file, "
-            "<file stem>_ROI_<n>.csv: rename it, add the file or delete it"
-        )
-    if not folder.files:
-        raise ValueError(f"{folder.name}: no localization file; add at least one, or delete the folder")
-    return Candidate(folder, metadata, text)
-
-
-def _title_clash(candidate: Candidate, titles: Counter[str], known: _Known) -> str | None:
-    source = known.sources.get(candidate.dataset)
-    title = candidate.metadata.title
-    if source is not None and source != candidate.folder.name:
-        return (
-            f"title {title!r} is used already, by the dataset from folder {source}; choose another title, or "
-            f"take that one out with `nanolake remove LAKE {candidate.dataset}`"
-        )
-    if titles[candidate.dataset] > 1:
-        return f"title {title!r} is used twice in this ingest; give each dataset a title of its own"
-    return None
 
 
 def _targets(
     lake: Lake,
     candidates: Sequence[Candidate],
-    known: _Known,
+    known: Known,
     workers: Workers,
     outcome: Outcome,
     report: Report,
@@ -283,7 +167,7 @@ def _targets(
 
 
 def _target(
-    lake: Lake, known: _Known, candidate: Candidate, digests: Sequence[tuple[str, str]], *, whole_field: bool
+    lake: Lake, known: Known, candidate: Candidate, digests: Sequence[tuple[str, str]], *, whole_field: bool
 ) -> Target:
     # Where every file has its outlines the option changes nothing, and must not make a new version.
     whole_field = whole_field and not all(file.outlines for file in candidate.folder.files)
@@ -305,7 +189,7 @@ def _target(
 def _build(
     lake: Lake,
     targets: Sequence[Target],
-    known: _Known,
+    known: Known,
     workers: Workers,
     outcome: Outcome,
     report: Report,
@@ -397,8 +281,10 @@ def _no_rois(job: _Job) -> str | None:
     if any(facts.values["n_rois"] for facts in job.facts.values()):
         return None
     side = job.target.parameters.grid.tile_nm / 1000
+    first, *others = (file.name for file in job.target.folder.files)
+    files = f"{first} and {len(others)} more" if others else first
     return (
-        f"{job.target.folder.name}: 0 ROIs: no tile of {side:g} x {side:g} um lies wholly inside an outline; "
+        f"{files}: 0 ROIs: no tile of {side:g} x {side:g} um lies wholly inside an outline; "
         "check that the outlines are in micrometres and belong to these files, or use --whole-field without outlines"
     )
 
@@ -431,7 +317,7 @@ def _seal(job: _Job, running: dict[Any, tuple[_Job, int]], completed: Any, worke
     completed.add(sealed)
 
 
-def _register(lake: Lake, ready: Sequence[tuple[_Job, dict[str, Any]]], known: _Known, outcome: Outcome) -> None:
+def _register(lake: Lake, ready: Sequence[tuple[_Job, dict[str, Any]]], known: Known, outcome: Outcome) -> None:
     """Append finished versions to the tables: files first, so that no dataset is there without them."""
     rows, files = [], []
     for job, attributes in ready:
@@ -453,24 +339,3 @@ def _publish(lake: Lake, outcome: Outcome, started: dt.datetime) -> None:
     version = tables.version(lake.url, "datasets")
     if version > current.published(lake.url).datasets_version:
         publish_row(lake, "ingest", started, {"datasets_version": version, "n_datasets": len(outcome.registered)})
-
-
-def publish_row(lake: Lake, kind: str, started: dt.datetime, values: dict[str, Any]) -> None:
-    """Append a row to the runs table for anything but a scoring run."""
-    tables.append(lake.url, "runs", [run_row(lake, kind, started) | values])
-
-
-def run_row(lake: Lake, kind: str, started: dt.datetime) -> dict[str, Any]:
-    """Return who ran what, where, when and with which parameters."""
-    finished = dt.datetime.now(dt.UTC)
-    return {
-        "run": f"{kind}-{started:%Y%m%dT%H%M%S.%f}",
-        "kind": kind,
-        "started_at": started,
-        "finished_at": finished,
-        "seconds": (finished - started).total_seconds(),
-        "user": getpass.getuser(),
-        "host": socket.gethostname(),
-        "nanolake": importlib.metadata.version("nanolake"),
-        "parameters": json.dumps(lake.parameters.model_dump()),
-    }

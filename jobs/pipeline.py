@@ -3,8 +3,8 @@
 Read this first. Each function is one command of ``nanolake``; what happens inside stands in the modules named:
 
 * :func:`init`     makes the lake: parameters, tables and the Intake door.
-* :func:`ingest`   reads collections; sorts each file into tiles, counts the histograms (:mod:`jobs.ingest`, and on
-  the workers :mod:`jobs.ingest_tasks`); registers the datasets.
+* :func:`ingest`   looks at what a collection offers (:mod:`jobs.candidates`), has the workers sort each file into tiles
+  and count the histograms (:mod:`jobs.ingest_tasks`), and registers the datasets (:mod:`jobs.ingest`).
 * :func:`score`    plans what is missing (:mod:`jobs.plan`); computes CDFs and lambda tiles
   (:mod:`jobs.score_tasks`); merges the scores and publishes them (:mod:`jobs.score`).
 * :func:`remove`   takes a dataset out of the catalog.
@@ -18,13 +18,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from catalog.intake_readers import write_catalog
+from catalog.entries import write_catalog
 from jobs import ingest as ingesting
 from jobs import plan as plans
 from jobs import score as scoring
 from jobs.cluster import local_cluster
-from jobs.ingest import Outcome, publish_row
+from jobs.ingest import Outcome
 from jobs.plan import TILE, Plan
+from jobs.runs import publish_row
 from jobs.score import Scored
 from lake import current, parameters, tables
 from lake.parameters import Lake, Parameters, open_lake

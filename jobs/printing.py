@@ -6,20 +6,23 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from catalog import Catalog
 from jobs.ingest import Outcome
 from jobs.plan import Plan
 from jobs.score import Scored
 from lake import paths, tables
 from lake.parameters import open_lake
+
+if TYPE_CHECKING:  # ingest and score print without them, and start a second earlier
+    import pandas as pd
+
+    from catalog import Catalog
 
 _INGESTED = (
     "dataset", "n_files", "n_localizations", "n_rois", "n_rois_dense", "precision_nm", "density_per_um2",
@@ -61,8 +64,8 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is pd.NaT or value is pd.NA:
-        return None
+    if str(value) in ("NaT", "<NA>") and not isinstance(value, str):
+        return None  # pandas' own names for what is unknown
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
@@ -205,7 +208,7 @@ def _number(text: str) -> Any:
     return text
 
 
-def datasets(catalog: Catalog, output: str) -> None:
+def datasets(catalog: "Catalog", output: str) -> None:
     """Print the datasets of a catalog."""
     frame = catalog.datasets.sort_values("dataset")
     rows(frame.to_dict("records"), _LISTED, output, list(frame.columns))
@@ -213,7 +216,7 @@ def datasets(catalog: Catalog, output: str) -> None:
         click.echo(f"{len(catalog)} datasets", err=True)
 
 
-def dataset(catalog: Catalog, name: str, output: str) -> None:
+def dataset(catalog: "Catalog", name: str, output: str) -> None:
     """Print one dataset: its row, its files and its self-similarity."""
     entry = catalog[name]
     files = entry.files.drop(columns=["dataset", "version"]).to_dict("records")
@@ -251,7 +254,7 @@ def dataset(catalog: Catalog, name: str, output: str) -> None:
     )
 
 
-def ranking(hits: pd.DataFrame, output: str) -> None:
+def ranking(hits: "pd.DataFrame", output: str) -> None:
     """Print a ranking, and say which datasets it could not hold."""
     shown = tuple(c for c in hits.columns if c not in ("title", "min", "max"))
     rows(hits.to_dict("records"), shown, output, list(hits.columns))

@@ -18,9 +18,9 @@ from compute.scores import PartialScores
 from jobs import plan as plans
 from jobs import score_tasks
 from jobs.cluster import Workers
-from jobs.ingest import run_row
 from jobs.plan import Plan
 from jobs.progress import progress_bar
+from jobs.runs import run_row
 from lake import datasets, paths, storage, tables
 from lake import similarity as panels
 from lake.parameters import Lake

@@ -14,9 +14,7 @@ from lake.grid import Grid
 from lake.metadata import read_metadata
 
 CONDITIONS = {"Ten clusters": PRESETS["clusters-10"], "Parallel fibres": PRESETS["fibres-parallel"]}
-THUNDERSTORM = (
-    '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","uncertainty [nm]"'  # header, quoted
-)
+THUNDERSTORM = '"id","frame","x [nm]","y [nm]","sigma [nm]","intensity [photon]","uncertainty [nm]"'  # header, quoted
 
 
 @pytest.fixture(scope="module")

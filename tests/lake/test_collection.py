@@ -1,6 +1,5 @@
 """Collections as laboratories leave them, on disk and at other URLs."""
 
-import os
 import shutil
 
 import fsspec
@@ -85,8 +84,8 @@ def test_find_datasets__gives_readers_the_small_neighbours_of_a_file(tmp_path, m
 
 def test_find_datasets__follows_links_to_files_and_folders(tmp_path):
     write_dataset(tmp_path / "elsewhere" / "a")
-    os.symlink(tmp_path / "elsewhere" / "a", touch(tmp_path / "c") / "linked folder")
-    os.symlink(tmp_path / "elsewhere" / "a" / "cell_1.csv", touch(tmp_path / "c" / "b", "x_ROI_1.csv") / "x.csv")
+    (touch(tmp_path / "c") / "linked folder").symlink_to(tmp_path / "elsewhere" / "a")
+    (touch(tmp_path / "c" / "b", "x_ROI_1.csv") / "x.csv").symlink_to(tmp_path / "elsewhere" / "a" / "cell_1.csv")
     file, folder = find_datasets(tmp_path / "c")
     assert [file.name for file in folder.files] == ["cell_1.csv"]
     assert folder.metadata is not None
@@ -95,7 +94,7 @@ def test_find_datasets__follows_links_to_files_and_folders(tmp_path):
 
 
 def test_find_datasets__keeps_a_broken_link_so_that_reading_it_fails(tmp_path):
-    os.symlink(tmp_path / "nothing", touch(tmp_path / "d") / "cell_1.csv")
+    (touch(tmp_path / "d") / "cell_1.csv").symlink_to(tmp_path / "nothing")
     (found,) = find_datasets(tmp_path)
     with pytest.raises(FileNotFoundError):
         collection.digest(found.files[0])
@@ -104,7 +103,7 @@ def test_find_datasets__keeps_a_broken_link_so_that_reading_it_fails(tmp_path):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, "is not there; name a collection, the folder that holds the dataset folders"),
+        (lambda _: None, "is not there; name a collection, the folder that holds the dataset folders"),
         (lambda path: path.write_text("x"), "is a file; name a collection, the folder that holds the dataset"),
         (lambda path: path.mkdir(), r"no dataset folder here; each needs localization files and dataset\.yaml"),
         (lambda path: touch(path / "deeper" / "folder", "cell.csv"), "no dataset folder here"),
