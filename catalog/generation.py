@@ -47,9 +47,13 @@ class Generation:
         ValueError
             If there is no such mode.
         """
-        if mode not in paths.MODES:
-            raise ValueError(f"mode is {mode!r}; choose one of {', '.join(paths.MODES)}")
+        _refuse_unknown(mode)
         return [pair for run in self.runs for pair in zip(run.datasets, run.sizes[mode], strict=True)]
+
+
+def _refuse_unknown(mode: str) -> None:
+    if mode not in paths.MODES:
+        raise ValueError(f"mode is {mode!r}; choose one of {', '.join(paths.MODES)}")
 
 
 def open_generation(lake: Lake, published: Published) -> Generation:
@@ -113,8 +117,9 @@ def lambda_matrix(generation: Generation, a: tuple[str, str], b: tuple[str, str]
     Raises
     ------
     ValueError
-        If a dataset is not scored, or has no ROI that is scored in the mode.
+        If there is no such mode, or a dataset is not scored or has no ROI that is scored in the mode.
     """
+    _refuse_unknown(mode)
     first, second = _place(generation, a, mode), _place(generation, b, mode)
     for name, place in ((a[0], first), (b[0], second)):
         if not place.size:

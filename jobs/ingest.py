@@ -107,10 +107,12 @@ def ingest(
     known = Known.of(lake)
     candidates = find_candidates(collections, known, outcome.notes, report)
     if candidates:
-        with cluster() as workers:
-            targets = _targets(lake, candidates, known, workers, outcome, report, whole_field=whole_field)
-            if targets:
-                _build(lake, targets, known, workers, outcome, report)
+        n_files = sum(len(candidate.folder.files) for candidate in candidates)
+        # Each file counts twice: when its checksum is there, and when it is read or need not be.
+        with cluster() as workers, progress_bar("ingest", 2 * n_files) as advance:
+            targets = _targets(lake, candidates, known, workers, outcome, report, advance, whole_field=whole_field)
+            advance(n_files - sum(len(target.folder.files) for target in targets))
+            _build(lake, targets, known, workers, outcome, report, advance)
     _publish(lake, outcome, started)
     return outcome
 
@@ -131,6 +133,7 @@ def _targets(
     workers: Workers,
     outcome: Outcome,
     report: Report,
+    advance: Advance,
     *,
     whole_field: bool,
 ) -> list[Target]:
@@ -141,15 +144,14 @@ def _targets(
         futures[workers.submit(ingest_tasks.digest_task, candidates[c].folder.files[i])] = (c, i)
     digests: dict[int, dict[int, tuple[str, str]]] = {c: {} for c in range(len(candidates))}
     broken: set[int] = set()
-    with progress_bar("checksums", len(futures)) as advance:
-        for future in workers.finished(list(futures)):
-            c, i = futures[future]
-            advance(1, candidates[c].dataset)
-            if (error := future.exception()) is not None:
-                broken.add(c)
-                report(Problem(candidates[c].folder.url, f"{candidates[c].folder.files[i].name}: {error}"))
-            else:
-                digests[c][i] = future.result()
+    for future in workers.finished(list(futures)):
+        c, i = futures[future]
+        advance(1, candidates[c].dataset)
+        if (error := future.exception()) is not None:
+            broken.add(c)
+            report(Problem(candidates[c].folder.url, f"{candidates[c].folder.files[i].name}: {error}"))
+        else:
+            digests[c][i] = future.result()
     targets = []
     for c, candidate in enumerate(candidates):
         if c in broken:
@@ -193,6 +195,7 @@ def _build(
     workers: Workers,
     outcome: Outcome,
     report: Report,
+    advance: Advance,
 ) -> None:
     """Have the workers build dataset versions; register each when it is finished."""
     waiting = deque(targets)
@@ -200,22 +203,19 @@ def _build(
     ready: list[tuple[_Job, dict[str, Any]]] = []
     registered = time.monotonic()
     completed = workers.finished([])
-    with progress_bar("ingest", sum(len(t.folder.files) for t in targets)) as advance:
-        while waiting or running:
-            _start_jobs(waiting, running, completed, workers)
-            future = next(iter(completed))
-            job, index = running.pop(future)
-            _step(job, index, future, running, completed, workers, advance)
-            if job.sealing and future is job.sealing[-1] and not job.messages:
-                ready.append((job, future.result()))
-            if job.messages and not any(owner is job for owner, _ in running.values()):
-                for message in job.messages:
-                    report(Problem(job.target.folder.url, message))
-            if ready and (time.monotonic() - registered > REGISTER_SECONDS or not (waiting or running)):
-                _register(lake, ready, known, outcome)
-                ready, registered = [], time.monotonic()
-    if ready:
-        _register(lake, ready, known, outcome)
+    while waiting or running:
+        _start_jobs(waiting, running, completed, workers)
+        future = next(iter(completed))
+        job, index = running.pop(future)
+        _step(job, index, future, running, completed, workers, advance)
+        if job.sealing and future is job.sealing[-1] and not job.messages:
+            ready.append((job, future.result()))
+        if job.messages and not any(owner is job for owner, _ in running.values()):
+            for message in job.messages:
+                report(Problem(job.target.folder.url, message))
+        if ready and (time.monotonic() - registered > REGISTER_SECONDS or not (waiting or running)):
+            _register(lake, ready, known, outcome)
+            ready, registered = [], time.monotonic()
 
 
 def _start_jobs(waiting: deque[Target], running: dict[Any, tuple[_Job, int]], completed: Any, workers: Workers) -> None:
