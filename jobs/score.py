@@ -85,7 +85,7 @@ def score(
     Raises
     ------
     ValueError
-        If the lake is empty of datasets, or a tile does not fit into a worker's memory.
+        If a tile does not fit into a worker's memory.
     """
     runs: list[Scored] = []
     while True:

@@ -361,7 +361,7 @@ def ingest_with_stderr_on_a_terminal(lake, collection):
 
 def test_real_collection__from_init_to_show(shared_data, tmp_path):
     lake = tmp_path / "L"
-    assert subprocess.run([*COMMAND, "init", "L"], cwd=tmp_path, capture_output=True, check=True).stdout == b""
+    succeed("init", lake)
     status, output, shown = ingest_with_stderr_on_a_terminal(lake, shared_data / "collection")
     assert status == 0
     ingested = {record["dataset"]: record["n_rois"] for record in json.loads(output)}
@@ -372,18 +372,10 @@ def test_real_collection__from_init_to_show(shared_data, tmp_path):
     scored = succeed("score", lake)
     assert "\x1b[" not in scored.stderr
     assert re.fullmatch(r"g0001/000000-\w{8}: 4 datasets, [\d,]+ ROI pairs in [\d.]+ s\n", scored.stderr)
-    asked = (
-        ("similar", "L", "egfr-af647-c15", "--mode", "unthinned", "--format", "json"),
-        ("show", "L", "egfr-af647-c15", "--format", "json"),
-    )
-    commands = [
-        subprocess.Popen([*COMMAND, *those], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for those in asked
-    ]
-    (hits, similar_errors), (shown, show_errors) = (command.communicate(timeout=120) for command in commands)
-    assert [command.returncode for command in commands] == [0, 0]
-    assert (similar_errors, show_errors) == (b"", b"")
-    hits, (shown,) = json.loads(hits), json.loads(shown)
+    asked = ["similar", "L", "egfr-af647-c15", "--mode", "unthinned", "--format", "json"]
+    answer = subprocess.run([*COMMAND, *asked], cwd=tmp_path, capture_output=True, check=True)
+    assert answer.stderr == b""
+    hits, (shown,) = json.loads(answer.stdout), records("show", lake, "egfr-af647-c15")
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert {hit["dataset"] for hit in hits} == set(ingested) - {"egfr-af647-c15"}
     assert [hit["mean"] for hit in hits] == sorted(hit["mean"] for hit in hits)

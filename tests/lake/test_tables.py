@@ -77,7 +77,7 @@ def test_open_table__says_which_table_is_missing(tmp_path):
 _WRITER = """
 import sys
 from lake import tables
-tables.COMPACT_ABOVE = 5
+tables.COMPACT_ABOVE = 10
 for commit in range(10):
     tables.append(sys.argv[1], "runs", [{"run": f"{sys.argv[2]}-{commit}"}])
 """
