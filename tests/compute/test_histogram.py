@@ -75,9 +75,7 @@ def test_tile_histograms__do_not_depend_on_order_or_on_other_rois(points, random
     random.shuffle(points)
     np.testing.assert_array_equal(tile_histograms(*sorted_by_tile(points), GRID), histograms)
     rois = random.sample(range(len(starts)), len(starts))
-    np.testing.assert_array_equal(
-        tile_histograms(x_nm, y_nm, starts[rois], stops[rois], GRID), histograms[rois]
-    )
+    np.testing.assert_array_equal(tile_histograms(x_nm, y_nm, starts[rois], stops[rois], GRID), histograms[rois])
     alone = tile_histograms(x_nm, y_nm, starts[-1:], stops[-1:], GRID)
     np.testing.assert_array_equal(alone[0], histograms[-1, : alone.shape[1]])
     assert not histograms[-1, alone.shape[1] :].any()
@@ -129,9 +127,7 @@ def test_tile_histograms__hold_more_bins_than_16_bits():
 
 def test_tile_histograms__take_strided_and_integer_arrays():
     points = np.array([[10, 10], [20, 20], [40, 10]])
-    histograms = tile_histograms(
-        points[:, 0], points[:, 1], np.array([0], np.int32), np.array([3], np.uint8), GRID
-    )
+    histograms = tile_histograms(points[:, 0], points[:, 1], np.array([0], np.int32), np.array([3], np.uint8), GRID)
     assert histograms.tolist() == [[1, 1]]
 
 

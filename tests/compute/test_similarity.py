@@ -74,9 +74,7 @@ def test_lambda__equals_the_golden_values(h, g, published):
 def test_critical_factor__is_that_of_the_level():
     assert critical_factor() == pytest.approx(1.3581015, abs=5e-8)
     assert critical_factor(0.01) == pytest.approx(1.6276236, abs=5e-8)
-    assert lambdas(np.array([[4, 0], [0, 4]]), 0.01)[0, 1] == pytest.approx(
-        math.sqrt(2) / 1.6276236, abs=1e-6
-    )
+    assert lambdas(np.array([[4, 0], [0, 4]]), 0.01)[0, 1] == pytest.approx(math.sqrt(2) / 1.6276236, abs=1e-6)
 
 
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, 2])

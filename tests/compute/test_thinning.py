@@ -142,9 +142,7 @@ def test_thin_exact__of_a_random_pattern_has_the_measured_numbers(density_per_um
     assert thinned[0, 0] / occupied(thinned)[0] == pytest.approx(single, abs=0.001)
 
 
-@given(
-    st.lists(BINS_OF_COUNT, min_size=1, max_size=8), st.randoms(use_true_random=False), st.integers(1, 400)
-)
+@given(st.lists(BINS_OF_COUNT, min_size=1, max_size=8), st.randoms(use_true_random=False), st.integers(1, 400))
 @settings(deadline=None)
 def test_thin_exact__a_roi_has_the_same_bits_in_every_company(rows, random, target):
     width = max(max(row) for row in rows)
@@ -191,9 +189,7 @@ def test_thin_monte_carlo__error_shrinks_with_the_square_root_of_the_repeats():
     exact = thin_exact(histograms[:1], 900)[:, :4]
 
     def error(repeats):
-        averages = thin_monte_carlo(
-            histograms, 900, repeats, seeds=np.random.SeedSequence(repeats).spawn(150)
-        )
+        averages = thin_monte_carlo(histograms, 900, repeats, seeds=np.random.SeedSequence(repeats).spawn(150))
         return np.sqrt(((averages[:, :4] - exact) ** 2).mean(axis=0))
 
     np.testing.assert_allclose(error(4) / error(64), 4.0, rtol=0.25)

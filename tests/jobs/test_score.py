@@ -17,6 +17,7 @@ from small_collections import (
     assert_same_lambdas,
     assert_same_scores,
     ingest,
+    lake_of,
     lambdas,
     new_lake,
     score,
@@ -324,6 +325,17 @@ def test_float16__stores_rounded_lambdas_and_exact_scores(tmp_path, scored, vari
     assert_same_lambdas(lambdas(lake), {key: values.astype(np.float16) for key, values in expected.items()})
     assert_same_scores(lake, reference)
     assert verify(open_lake(lake)).problems == []
+
+
+def test_score__stores_no_score_of_what_is_live_no_more(tmp_path, variants, built, workers):
+    lake = lake_of(tmp_path, built, workers, [variants["a", 0], variants["b", 0]])
+    score(lake, workers, tile=4)
+    ingest(lake, workers, [variants["a", 1]])
+    (run,) = score(lake, workers, tile=4)
+    rows = tables.read(open_lake(lake).url, "scores", filters=[("run", "=", run.run)]).to_pylist()
+    live = {open_catalog(lake)[name].key for name in "ab"}
+    assert {(row["dataset"], row["version"]) for row in rows} == live
+    assert {(row["other"], row["other_version"]) for row in rows} == live
 
 
 def test_lambda_matrix__is_lazy(scored):
