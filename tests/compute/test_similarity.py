@@ -96,7 +96,7 @@ def test_lambda__has_the_distance_of_scipy_on_the_counts_of_occupied_bins(h, g):
 
 
 @given(ROIS, st.sampled_from([0.05, 0.01, 0.5]))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 def test_lambda__equals_the_slow_reference(rois, alpha):
     rows = as_rows(rois)
     found = lambdas(rows, alpha)

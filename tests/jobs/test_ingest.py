@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import Counter
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -305,6 +306,16 @@ def test_ingest__takes_several_collections_and_urls_at_once(lake, tmp_path):
     write_dataset(tmp_path / "two" / "b", seed=2)
     outcome = pipeline.ingest(lake, [tmp_path / "one", f"file://{tmp_path / 'two'}", tmp_path / "two" / "b"])
     assert (sorted(row["dataset"] for row in outcome.registered), outcome.problems) == (["a", "b"], [])
+
+
+def test_ingest__from_another_filesystem_is_the_same(lake, ingested_once):
+    memory = fsspec.filesystem("memory")
+    memory.put(str(ingested_once / "coll"), "/Sammlung é 1", recursive=True)
+    try:
+        assert pipeline.ingest(lake, ["memory://Sammlung é 1"]).problems == []
+    finally:
+        memory.rm("/", recursive=True)
+    assert objects(lake, "datasets") == objects(ingested_once / "lake", "datasets")
 
 
 def test_ingest__names_what_it_did_not_read(lake, collection):

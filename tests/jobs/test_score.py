@@ -67,7 +67,7 @@ STEPS = st.one_of(
         st.just("ingest"), st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True), st.integers(0, 1)
     ),
     st.tuples(st.just("remove"), st.sampled_from(NAMES), st.none()),
-    st.tuples(st.just("score"), st.sampled_from([3, 8, 1024]), st.none()),
+    st.tuples(st.just("score"), st.sampled_from([5, 8, 1024]), st.none()),
 )
 
 

@@ -3,8 +3,6 @@
 import datetime as dt
 import multiprocessing
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
@@ -37,7 +35,7 @@ def ready(tmp_path_factory, variants, built, workers):
     lake = new_lake(tmp_path_factory.mktemp("ready"), built)
     ingest(lake, workers, [variants[name, 0] for name in ("a", "b", "sparse")])
     score(lake, workers, tile=TILE)
-    large = write_dataset(tmp_path_factory.mktemp("large") / "large", [[60, 90, 120, 10] * 7], seed=9)
+    large = write_dataset(tmp_path_factory.mktemp("large") / "large", [[60, 90, 120, 10] * 4], seed=9)
     ingest(lake, workers, [variants["c", 0], variants["b", 1], variants["void", 0], large])
     return lake
 
@@ -93,6 +91,12 @@ def processes():
     return context
 
 
+def start_scoring(processes, lake):
+    process = processes.Process(target=pipeline.score, args=(lake,), kwargs={"tile": TILE, "workers": 2})
+    process.start()
+    return process
+
+
 # Where to kill, by what the lake's folder holds: (folder, run) -> whether the point is reached.
 
 
@@ -132,8 +136,7 @@ def test_killed_run__shows_nothing_and_is_finished_by_the_next(
     lake = shutil.copytree(ready, tmp_path / "lake")
     _, run = undisturbed
     ranking, published = open_catalog(lake).similar("a"), open_catalog(lake).published
-    process = processes.Process(target=pipeline.score, args=(lake,), kwargs={"tile": TILE, "workers": 2})
-    process.start()
+    process = start_scoring(processes, lake)
     while process.is_alive() and not reached(lake, run):
         time.sleep(0.0002)
     process.kill()
@@ -151,13 +154,12 @@ def test_killed_run__shows_nothing_and_is_finished_by_the_next(
     assert_undisturbed(lake, undisturbed)
 
 
-def test_two_scorers__score_once(tmp_path, ready, undisturbed):
+def test_two_scorers__score_once(tmp_path, ready, undisturbed, processes):
     lake = shutil.copytree(ready, tmp_path / "lake")
-    code = "from jobs.cli import main; main()"
-    command = [sys.executable, "-c", code, "score", str(lake), "--tile-rois", str(TILE), "--workers", "2"]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    errors = [process.communicate()[1].decode() for process in running]
-    assert [process.returncode for process in running] == [0, 0], errors
+    running = [start_scoring(processes, lake) for _ in range(2)]
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0, 0]
     assert_undisturbed(lake, undisturbed)
     frame = open_catalog(lake).scores("unthinned")
     assert not frame.duplicated(["dataset", "other"]).any()
