@@ -28,7 +28,7 @@ demo: .venv/installed ## simulate six conditions, ingest, score, rank, draw: int
 	$(BIN)/nanolake demo demo
 
 test: .venv/installed-dev ## run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/installed-dev ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

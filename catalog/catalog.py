@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import xarray as xr
+from numpy.typing import NDArray
 
 from catalog import generation, ranking
 from catalog.dataset import Dataset
@@ -77,7 +79,7 @@ class Catalog:
     def datasets(self) -> pd.DataFrame:
         """One row a dataset: metadata, counts and quality figures."""
         frame: pd.DataFrame = self.table.drop_columns(["revision", "state"]).to_pandas()
-        return frame
+        return frame.sort_values("dataset", ignore_index=True)
 
     @functools.cached_property
     def _text(self) -> pa.Array:
@@ -101,7 +103,7 @@ class Catalog:
         return int(self.table.num_rows)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._positions)
+        return iter(sorted(self._positions))
 
     def __contains__(self, dataset: object) -> bool:
         return dataset in self._positions
@@ -154,7 +156,8 @@ class Catalog:
             zip(rows["other"], rows["other_version"], strict=True),
             strict=True,
         )
-        keep = [a in live and b in live for a, b in pairs]
+        # An array, because an empty list would choose no column instead of no row.
+        keep = np.array([a in live and b in live for a, b in pairs], np.bool_)
         return rows[keep].reset_index(drop=True)
 
     def means(self, mode: str = "thinned") -> pd.DataFrame:
@@ -257,6 +260,24 @@ class Catalog:
         a = self[dataset].key
         b = a if other is None else self[other].key
         return generation.lambda_matrix(self._generation, a, b, mode)
+
+    def lambda_values(self, dataset: str, other: str | None = None, mode: str = "thinned") -> NDArray[np.float32]:
+        """Return lambda of all ROI pairs of two datasets, or within one, as a flat array.
+
+        Parameters
+        ----------
+        dataset, other : str
+            Datasets; without the second, or when it is the first again, each pair of different ROIs comes once.
+        mode : str
+            ``"thinned"`` or ``"unthinned"``.
+        """
+        matrix = self.lambda_matrix(dataset, other, mode)
+        values = matrix.to_numpy()
+        return (
+            values[np.tril_indices(len(values), -1)]
+            if matrix.attrs["dataset"] == matrix.attrs["other"]
+            else values.ravel()
+        )
 
     def __repr__(self) -> str:
         scored = self.published.generation or "not scored yet"

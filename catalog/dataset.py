@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from lake import paths, storage, tables
+from lake.columns import COLUMNS
 from lake.parameters import Lake
 
 
@@ -44,7 +45,9 @@ class Dataset:
 
     def to_xarray(self) -> xr.Dataset:
         """Return the localizations, lazily: one variable a column, sorted by file and tile, units in the attributes."""
-        return self._open("localizations").assign_attrs({k: v for k, v in self.row.items() if v is not None})
+        table = self._open("localizations")
+        table = table[[name for name in COLUMNS if name in table]]
+        return table.assign_attrs({k: v for k, v in self.row.items() if v is not None})
 
     @property
     def rois(self) -> xr.Dataset:

@@ -81,7 +81,7 @@ def rank(
                 **{name: hit[name] for name in ("mean", "sd", "n_pairs", "min", "max")},
                 "n_rois": sizes[key],
                 "n_rois_excluded": row["n_rois"] - sizes[key],
-                "differences": "" if reference is None else differences(reference, row),
+                "differences": "unknown" if reference is None else differences(reference, row),
             }
         )
     return pd.DataFrame(ranking, columns=list(COLUMNS))

@@ -88,8 +88,9 @@ def find_candidates(collections: Sequence[str], known: Known, notes: list[str], 
         message = _title_clash(candidate, titles, known)
         if message:
             report(Problem(candidate.folder.url, message))
-        else:
-            accepted.append(candidate)
+            continue
+        accepted.append(candidate)
+        notes += _renamed(candidate, known)
     return accepted
 
 
@@ -126,3 +127,15 @@ def _title_clash(candidate: Candidate, titles: Counter[str], known: Known) -> st
     if titles[candidate.dataset] > 1:
         return f"title {title!r} is used twice in this ingest; give each dataset a title of its own"
     return None
+
+
+def _renamed(candidate: Candidate, known: Known) -> list[str]:
+    """Return a note when a folder of this name gave a dataset of another title before, which stays."""
+    if candidate.dataset in known.sources:
+        return []
+    others = [name for name, source in known.sources.items() if source == candidate.folder.name]
+    return [
+        f"{candidate.folder.name}: a new dataset {candidate.dataset}; {name}, from a folder of the same name, stays: "
+        f"if only the title has changed, take it out with `nanolake remove LAKE {name}`"
+        for name in others
+    ]

@@ -43,7 +43,7 @@ def _one_line() -> Iterator[None]:
         text = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
-        click.echo(f"error: {text}", err=True)
+        click.echo(f"error: {text}".replace("file://", ""), err=True)
         sys.exit(1)
     except Exception as error:
         from lake import storage
@@ -85,10 +85,25 @@ def main() -> None:
     show_default=True,
     help="Localizations per um2 of the thinned mode; sparser ROIs are left out of it.",
 )
-@click.option("--thinning", type=click.Choice(["exact", "monte-carlo"]), default="exact", show_default=True)
+@click.option(
+    "--thinning",
+    type=click.Choice(["exact", "monte-carlo"]),
+    default="exact",
+    show_default=True,
+    help="Expected histogram in closed form, or the mean of random subsamples.",
+)
+@click.option(
+    "--thinning-repeats", type=int, default=100, show_default=True, help="Subsamples of the Monte Carlo thinning."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the Monte Carlo thinning.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Significance level at lambda = 1.")
-@click.option("--lambda-dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option(
+    "--lambda-dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Precision in which lambda matrices are stored.",
+)
 def init(lake: str, **values: Any) -> None:
     """Make an empty lake.
 
@@ -262,7 +277,7 @@ def remove(lake: str, dataset: str) -> None:
 @click.argument("lake")
 def verify(lake: str) -> None:
     """Check every array against its checksums, and compute a sample of lambda values again."""
-    from jobs import upkeep
+    from jobs import printing, upkeep
     from lake.parameters import open_lake
 
     with _one_line():
@@ -271,7 +286,7 @@ def verify(lake: str) -> None:
             click.echo(f"error: {problem}", err=True)
         click.echo(
             f"{found.datasets} datasets and {found.panels} panels compared with their checksums, "
-            f"{found.values} lambda values computed again: {len(found.problems)} problems"
+            f"{found.values} lambda values computed again: {printing.counted(len(found.problems), 'problem')}"
         )
         if found.problems:
             sys.exit(1)
@@ -279,7 +294,13 @@ def verify(lake: str) -> None:
 
 @main.command()
 @click.argument("lake")
-@click.option("--older-than-days", type=click.FloatRange(0), default=7.0, show_default=True)
+@click.option(
+    "--older-than-days",
+    type=click.FloatRange(0),
+    default=7.0,
+    show_default=True,
+    help="Leave what changed later: somebody may be at work on it.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
 def vacuum(lake: str, older_than_days: float, dry_run: bool) -> None:
     """Delete what nothing published refers to: replaced versions, removed datasets, old scores, dead runs."""

@@ -1,5 +1,6 @@
 """Where tasks run: the only module that knows Dask's clusters."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def local_cluster(workers: int | None = None) -> Iterator[Workers]:
             dashboard_address=None,
             # Without a dashboard, distributed still asks for port 8787 and warns when another run has it.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-            silence_logs=40,
+            silence_logs=logging.CRITICAL,  # a file that cannot be read is reported in one line, not a traceback
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -118,12 +118,10 @@ def _image_of(catalog: Catalog, name: str) -> Callable[[Any], Any]:
     return lambda ax: plots.localization_image(x_nm[first], y_nm[first], title=catalog[name].row["title"], ax=ax)
 
 
-def _values(catalog: Catalog, a: str, b: str) -> NDArray[np.float64]:
-    """Return lambda between the ROIs of two datasets; of a dataset with itself, each pair once."""
-    matrix = catalog.lambda_matrix(a, b, mode=_MODE).to_numpy()
-    values = matrix[np.tril_indices(len(matrix), -1)] if a == b else matrix.ravel()
-    step = max(1, values.size // _SHOWN_VALUES)
-    return values[::step].astype(np.float64)
+def _values(catalog: Catalog, a: str, b: str) -> NDArray[np.float32]:
+    """Return lambda between the ROIs of two datasets, thinned out where there are many."""
+    values = catalog.lambda_values(a, b, mode=_MODE)
+    return values[:: max(1, values.size // _SHOWN_VALUES)]
 
 
 def _save(path: Path, drawing: Callable[[Any], Any]) -> Path:

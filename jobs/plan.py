@@ -222,8 +222,10 @@ def unfinished(lake: Lake, fresh: Plan) -> Plan | None:
 
     It holds when it has the same place in the same generation with the same parameters, and all its datasets are
     live: what came later is the next run's. Of larger tiles than are asked for now, the workers may have no room.
+    A generation that takes the place of another begins with all datasets, or readers would miss those that came later.
     """
     live = set(fresh.datasets)
+    all_of_them = fresh.sequence == 0 and fresh.generation != paths.generation_id(1)
     for name in storage.folders(lake.url, paths.generation(fresh.generation)):
         if not name.startswith(f"{fresh.sequence:06d}-") or name == fresh.run:
             continue
@@ -232,7 +234,7 @@ def unfinished(lake: Lake, fresh: Plan) -> Plan | None:
         except KeyError:
             continue
         same = left.parameters == fresh.parameters and left.base == fresh.base and left.tile <= fresh.tile
-        if same and set(left.datasets) <= live:
+        if same and (set(left.datasets) == live if all_of_them else set(left.datasets) <= live):
             return left
     return None
 

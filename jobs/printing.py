@@ -85,9 +85,11 @@ def _table(records: Sequence[Mapping[Any, Any]], columns: Sequence[str]) -> None
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int):
         return f"{value:,}"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
@@ -104,16 +106,27 @@ def ingested(outcome: Outcome, output: str) -> None:
     ordered = sorted(outcome.registered, key=lambda row: row["dataset"])
     rows(ordered, _INGESTED, output, tables.DATASETS.names)
     click.echo(
-        f"{len(outcome.registered)} datasets registered, {len(outcome.unchanged)} unchanged, "
-        f"{len(outcome.problems)} problems",
+        f"{counted(len(outcome.registered), 'dataset')} registered, {len(outcome.unchanged)} unchanged, "
+        f"{counted(len(outcome.problems), 'problem')}",
         err=True,
     )
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "problem"), counted(1200, "dataset")
+    ('1 problem', '1,200 datasets')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def planned(plan: Plan | None, lake: str, output: str) -> None:
     """Print what a scoring run would do."""
     if plan is None:
-        click.echo("nothing to score: all is there", err=True)
+        click.echo(_NOTHING, err=True)
         rows([], (), output)
         return
     rate, origin = _pairs_per_second(lake)
@@ -131,30 +144,34 @@ def planned(plan: Plan | None, lake: str, output: str) -> None:
     click.echo(f"the estimate counts {rate / 1e6:.0f} million pairs a second, {origin}", err=True)
 
 
+_NOTHING = "nothing to score: every dataset of the lake, if there is any, is scored"
 _USUAL_PAIRS_PER_SECOND = 3e7  # a full run of 20,000 ROIs on two cores, all written (tests/benchmarks)
 
 
 def _pairs_per_second(lake: str) -> tuple[float, str]:
     """Return the speed of the largest finished run of this lake, or a usual one."""
     found = tables.read(open_lake(lake).url, "runs", columns=["kind", "n_pairs", "seconds"]).to_pylist()
-    runs = [run for run in found if run["kind"] == "score" and run["n_pairs"] and run["n_pairs"] > 1e6]
+    runs = [run for run in found if run["kind"] == "score" and run["n_pairs"] and run["n_pairs"] > 1e8]
     if not runs:
         return _USUAL_PAIRS_PER_SECOND, "as measured on two cores"
     largest = max(runs, key=lambda run: int(run["n_pairs"]))
     return max(largest["n_pairs"] / largest["seconds"], 1.0), "as the largest run of this lake did"
 
 
+_SCORED = ("generation", "run", "n_datasets", "n_pairs", "n_tiles", "seconds", "resumed")
+
+
 def scored(runs: Sequence[Scored], output: str) -> None:
     """Print the runs that a score took."""
     records = [asdict(run) for run in runs]
-    rows(records, tuple(records[0]) if records else (), output)
+    rows(records, _SCORED, output)
     if not runs:
-        click.echo("nothing to score: all is there", err=True)
+        click.echo(_NOTHING, err=True)
     for run in runs:
         again = f", {run.resumed} tasks of an interrupted run kept" if run.resumed else ""
         click.echo(
-            f"{run.generation}/{run.run}: {run.n_datasets} datasets, {run.n_pairs:,} ROI pairs in "
-            f"{run.seconds:.1f} s{again}",
+            f"{run.generation}/{run.run}: {counted(run.n_datasets, 'dataset')}, {run.n_pairs:,} ROI pairs in "
+            f"{run.seconds:.1f} s, thinned to {run.thinning_density_per_um2:g} localizations per um2{again}",
             err=True,
         )
 
@@ -213,7 +230,7 @@ def datasets(catalog: "Catalog", output: str) -> None:
     frame = catalog.datasets.sort_values("dataset")
     rows(frame.to_dict("records"), _LISTED, output, list(frame.columns))
     if output == "table":
-        click.echo(f"{len(catalog)} datasets", err=True)
+        click.echo(counted(len(catalog), "dataset"), err=True)
 
 
 def dataset(catalog: "Catalog", name: str, output: str) -> None:
@@ -265,4 +282,4 @@ def ranking(hits: "pd.DataFrame", output: str) -> None:
         names = hits.attrs[key]
         if names:
             listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            click.echo(f"note: {len(names)} datasets left out ({reason}): {listed}", err=True)
+            click.echo(f"note: {counted(len(names), 'dataset')} left out ({reason}): {listed}", err=True)

@@ -46,6 +46,8 @@ class Scored:
         Wall time, without the start of the cluster.
     resumed : int
         Tasks that an interrupted run had finished.
+    thinning_density_per_um2 : float
+        Density of the thinned mode in this generation.
     """
 
     generation: str
@@ -55,6 +57,7 @@ class Scored:
     n_tiles: int
     seconds: float
     resumed: int
+    thinning_density_per_um2: float
 
 
 def score(
@@ -119,6 +122,7 @@ def _run(lake: Lake, plan: Plan, cluster: Cluster) -> Scored:
         plan.n_tiles(),
         time.monotonic() - clock,
         len(done),
+        plan.scoring.thinning_density_per_um2,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from pyarrow.parquet import filters_to_expression
 
 from lake import paths, storage
 
@@ -194,8 +195,13 @@ def read(
     version : int, optional
         Version of the table; the newest by default.
     """
-    table = open_table(url, name, version)
-    return table.to_pyarrow_table(columns=None if columns is None else list(columns), filters=filters)
+    filesystem = storage.table_filesystem(url, paths.table(name))
+    files = open_table(url, name, version).to_pyarrow_dataset(filesystem=filesystem)
+    condition = None if filters is None else filters_to_expression(filters)
+    # Threads only where they end with the read: see table_filesystem.
+    return files.to_table(
+        columns=None if columns is None else list(columns), filter=condition, use_threads=filesystem is not None
+    )
 
 
 def version(url: str, name: str) -> int:

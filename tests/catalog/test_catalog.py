@@ -234,7 +234,7 @@ def test_similar__of_a_file_equals_the_dataset_made_of_it(cat, scored, tmp_path,
         np.testing.assert_allclose(others[column], expected[column], rtol=0, atol=1e-12)
     for column in ("n_pairs", "n_rois", "n_rois_excluded", "title"):
         assert others[column].tolist() == expected[column].tolist()
-    assert (file["differences"] == "").all()
+    assert (file["differences"] == "unknown").all()
     # Against the dataset that it is a copy of, every ROI meets itself too.
     own = cat.self_similarity(B, mode)
     n = int(file.set_index("dataset")["n_rois"][B])

@@ -22,6 +22,7 @@ from small_collections import (
     new_lake,
     score,
     score_frame,
+    write_dataset,
 )
 
 from catalog import open_catalog
@@ -336,6 +337,28 @@ def test_score__stores_no_score_of_what_is_live_no_more(tmp_path, variants, buil
     live = {open_catalog(lake)[name].key for name in "ab"}
     assert {(row["dataset"], row["version"]) for row in rows} == live
     assert {(row["other"], row["other_version"]) for row in rows} == live
+
+
+def test_scores__of_datasets_that_are_all_gone_are_an_empty_frame(tmp_path, scored):
+    lake = copy_lake(scored[0], tmp_path)
+    columns = open_catalog(lake).scores().columns.tolist()
+    for name in NAMES:
+        pipeline.remove(lake, name)
+    left = open_catalog(lake).scores()
+    assert (len(left), left.columns.tolist()) == (0, columns)
+
+
+def test_scores__of_one_pair_have_no_standard_deviation(tmp_path, workers):
+    pipeline.init(tmp_path / "lake", PARAMETERS)
+    pair = [write_dataset(tmp_path / name, [[60 + seed]], seed) for seed, name in enumerate(("one", "two"))]
+    ingest(tmp_path / "lake", workers, pair)
+    score(tmp_path / "lake", workers)
+    frame = score_frame(tmp_path / "lake", "thinned")
+    assert frame.index.tolist() == [("one", "two"), ("two", "one")]
+    assert frame["n_pairs"].tolist() == [1, 1]
+    assert frame["sd"].isna().all()
+    assert (frame["mean"] == frame["min"]).all()
+    assert open_catalog(tmp_path / "lake").similar("one")["dataset"].tolist() == ["two"]
 
 
 def test_lambda_matrix__is_lazy(scored):

@@ -201,6 +201,20 @@ def test_interrupted_run__is_finished_before_what_came_later(tmp_path, variants,
     assert set(open_catalog(lake).scores("unthinned")["dataset"]) == {"a", "b"}
 
 
+def test_interrupted_full_run__is_not_resumed_without_what_came_later(tmp_path, variants, built, workers):
+    """Readers switch to a new generation when its first run is published: nothing may be missing in it."""
+    lake = lake_of(tmp_path, built, workers, [variants["a", 0]])
+    score(lake, workers, tile=8)
+    left = pipeline.plan(lake, full=True, tile=8)
+    compute_without_publishing(lake, workers, left)
+    assert pipeline.plan(lake, full=True, tile=16).run == left.run
+    ingest(lake, workers, [variants["b", 0]])
+    score(lake, workers, tile=8)
+    assert pipeline.plan(lake, full=True, tile=16).datasets == tuple(open_catalog(lake)[name].key for name in "ab")
+    (run,) = score(lake, workers, full=True, tile=8)
+    assert (run.generation, run.n_datasets, run.resumed) == ("g0002", 2, 0)
+
+
 def test_interrupted_run__is_dropped_with_its_datasets(tmp_path, variants, built, workers):
     lake = lake_of(tmp_path, built, workers, [variants["a", 0], variants["b", 0]])
     left = pipeline.plan(lake, tile=8)
