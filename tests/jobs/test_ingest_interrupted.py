@@ -151,7 +151,7 @@ def test_ingest__of_the_same_and_of_other_collections_at_once(tmp_path):
         now = assert_whole(tmp_path / "lake")
         assert seen <= now
         seen = now
-        time.sleep(0.3)
+        time.sleep(1.0)
     for command in commands:
         output, errors = command.communicate()
         assert (command.returncode, "error" in errors, "Warning" in errors) == (0, False, False), errors + output
