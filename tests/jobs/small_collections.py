@@ -76,13 +76,13 @@ def mixed_counts(rng: np.random.Generator, rois: int) -> list[int]:
 
 
 def write_variants(folder: Path, names: Iterable[str], version: int) -> Path:
-    """Write a collection of datasets of one to 26 ROIs; another version has other ROIs under the same titles.
+    """Write a collection of datasets of one to 18 ROIs; another version has other ROIs under the same titles.
 
     ``sparse`` has no ROI that is thinned and ``void`` none with localizations.
     """
     for index, name in enumerate(names):
         rng = np.random.default_rng([version, index])
-        counts = [mixed_counts(rng, int(rng.integers(1, 14))) for _ in range(1 + index % 2)]
+        counts = [mixed_counts(rng, int(rng.integers(1, 10))) for _ in range(1 + index % 2)]
         counts[0][0] = 90
         if name == "sparse":
             counts = [[20, 44, 0, 7]]

@@ -177,7 +177,7 @@ def test_interrupted_run__is_not_mistaken_for_one_without_retired_datasets(
     tmp_path, variants, built, workers, monkeypatch
 ):
     """Which tiles a task computes depends on what is live, so one that is done may not be the one that is needed."""
-    monkeypatch.setattr(plans, "TILES_PER_TASK", 2)
+    monkeypatch.setattr(plans, "TILES_PER_TASK", 3)
     lake = lake_of(tmp_path, built, workers, [variants[name, 1] for name in "abc"])
     score(lake, workers, tile=3)
     ingest(lake, workers, [variants["d", 1]])
@@ -266,7 +266,7 @@ def test_failed_task__ends_the_run_and_the_next_goes_on(tmp_path, variants, buil
     (chunk,) = (lake / "datasets" / "b").glob(f"{open_catalog(lake)['b'].key[1]}/histograms/c/0/0")
     content = chunk.read_bytes()
     chunk.write_bytes(content[:20])
-    with pytest.raises(Exception, match=r"(?i)blosc|decompress|codec"):
+    with pytest.raises(ValueError, match="checksum do not match"):
         score(lake, workers, tile=8)
     assert open_catalog(lake).published.generation is None
     chunk.write_bytes(content)

@@ -104,23 +104,31 @@ def test_verify__finds_a_lake_without_scores_sound(tmp_path, variants, built, wo
     assert (found.datasets, found.panels, found.values, found.problems) == (1, 0, 0, [])
 
 
-@pytest.mark.parametrize("place", [0.5, 1.0], ids=["middle", "end"])
-def test_verify__finds_a_flipped_bit_in_every_array(lake, place):
+def flip(content, place):
+    damaged = bytearray(content)
+    damaged[int((len(content) - 1) * place)] ^= 0x10
+    return damaged
+
+
+DAMAGES = {
+    "a bit flipped in the middle": lambda content: flip(content, 0.5),
+    "a bit flipped at the end": lambda content: flip(content, 1.0),
+    "cut in the middle": lambda content: content[: len(content) // 2],
+    "emptied": lambda _: b"",
+    "zeroed": lambda content: bytes(len(content)),
+    "deleted": None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_verify__finds_a_damaged_chunk_of_every_array(lake, damage):
     arrays = []
     for kind in CHUNKS:
         chunk, array = chunk_of(lake, kind)
-        content = bytearray(chunk.read_bytes())
-        content[int((len(content) - 1) * place)] ^= 0x10
-        chunk.write_bytes(content)
-        arrays.append(array)
-    assert_problems_of(lake, arrays)
-
-
-def test_verify__finds_a_deleted_chunk_of_every_array(lake):
-    arrays = []
-    for kind in CHUNKS:
-        chunk, array = chunk_of(lake, kind)
-        chunk.unlink()
+        if damage is None:
+            chunk.unlink()
+        else:
+            chunk.write_bytes(damage(chunk.read_bytes()))
         arrays.append(array)
     assert_problems_of(lake, arrays)
 
