@@ -70,6 +70,7 @@ class Plan:
     def run(self) -> str:
         """Name of the run: its number and a hash of what it computes; which tiles, depends on the retired too."""
         content = {k: v for k, v in asdict(self).items() if k != "datasets_version"}
+        content["tiles_per_task"] = TILES_PER_TASK  # what a finished task has done depends on it
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self.sequence:06d}-{digest[:8]}"
 
@@ -233,6 +234,8 @@ def unfinished(lake: Lake, fresh: Plan) -> Plan | None:
             left = decode(storage.read(lake.url, paths.plan(fresh.generation, name)))
         except KeyError:
             continue
+        if left.run != name:
+            continue  # planned by a version that cuts tasks differently
         same = left.parameters == fresh.parameters and left.base == fresh.base and left.tile <= fresh.tile
         if same and (set(left.datasets) == live if all_of_them else set(left.datasets) <= live):
             return left

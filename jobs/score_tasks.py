@@ -70,11 +70,6 @@ def tiles_name(batch: Batch) -> str:
     return f"tiles-{batch.row:06d}-{batch.columns[0]:06d}.npz.zst"
 
 
-def row_prefix(row: int) -> str:
-    """Return how the names of the finished batches of a row block begin."""
-    return f"tiles-{row:06d}-"
-
-
 _COLUMNS: zict.LRU[tuple[str, tuple[panels.PanelRange, ...]], Columns] = zict.LRU(
     _CACHE_BYTES, {}, weight=lambda _, columns: columns.nbytes
 )
