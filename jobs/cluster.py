@@ -70,6 +70,8 @@ def local_cluster(workers: int | None = None) -> Iterator[Workers]:
     """
     count = workers or default_workers()
     memory = psutil.virtual_memory().total
+    # A cluster that closes may leave a future that timed out; asyncio says so on stderr long after it mattered.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     with (
         dask.config.set(_QUIET),
         distributed.LocalCluster(
