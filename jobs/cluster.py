@@ -65,7 +65,7 @@ def local_cluster(workers: int | None = None) -> Iterator[Workers]:
     """Run worker threads in this process for the length of a ``with`` block.
 
     Threads, because the tasks spend their time in compiled code that lets go of Python's lock; processes would
-    first import the libraries once each, which takes longer than most jobs (measured: 1 s against 14 s for a
+    first import the libraries once each, which takes longer than most jobs (scoring, measured: 1 s against 14 s for a
     small lake).
     """
     count = workers or default_workers()
